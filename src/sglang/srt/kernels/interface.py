@@ -1,0 +1,84 @@
+"""The operations a device must offer. Everything above this file is device-independent.
+
+Each operation has a torch reference (``reference.py``), which is the oracle of its tests and
+the fallback everywhere. Shapes: T tokens, H hidden size, D head_dim, Hq query heads, Hk
+key/value heads, S slots.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from sglang.srt.model_executor.forward_batch import AttentionMeta
+
+
+class Kernels(Protocol):
+    """One implementation for one device. Chosen once at start-up by ``select_kernels``."""
+
+    name: str
+
+    def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        """x[T, H] / rms(x) * weight[H]; computed in float32, returned in x's dtype."""
+        ...
+
+    def add_rms_norm(
+        self, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float
+    ) -> torch.Tensor:
+        """residual[T, H] += x[T, H] in place; returns rms_norm(residual)."""
+        ...
+
+    def silu_and_mul(self, x: torch.Tensor) -> torch.Tensor:
+        """silu(x[:, :I]) * x[:, I:] for x[T, 2I]; returns [T, I]."""
+        ...
+
+    def rope_and_write_kv(
+        self,
+        qkv: torch.Tensor,
+        positions: torch.Tensor,
+        cos_sin: torch.Tensor,
+        k_cache: torch.Tensor,
+        v_cache: torch.Tensor,
+        out_slots: torch.Tensor,
+        *,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        q_norm: torch.Tensor | None,
+        k_norm: torch.Tensor | None,
+        norm_eps: float,
+        interleaved: bool,
+    ) -> None:
+        """Per-head norm (if given) and rotary embedding of q and k, then store k and v.
+
+        ``qkv`` [T, (Hq + 2 Hk) * D] is the fused projection; its q part is rotated in place.
+        ``positions`` [T] int32 index ``cos_sin`` [P, R] float32, whose first R/2 columns are
+        cosines and the others sines (R = rotary dim <= D; R = 0: no rotation). The rotated k
+        and the plain v go to ``k_cache``/``v_cache`` [S, Hk, D] at ``out_slots`` [T] int32.
+        ``q_norm``/``k_norm`` [D] are RMS-norm weights applied per head before the rotation.
+        ``interleaved``: pairs are (0, 1), (2, 3) ... instead of (i, i + R/2).
+        """
+        ...
+
+    def attention(
+        self,
+        q: torch.Tensor,
+        k_cache: torch.Tensor,
+        v_cache: torch.Tensor,
+        meta: AttentionMeta,
+        *,
+        scale: float,
+        window: int,
+        softcap: float,
+    ) -> torch.Tensor:
+        """Causal attention of the ragged batch over the paged cache.
+
+        ``q`` [T, Hq, D] may be a strided view into the fused projection (last two dimensions
+        contiguous). ``window`` > 0: a query sees only the last ``window`` positions, itself
+        included; 0: all. ``softcap`` > 0: scores become softcap * tanh(score / softcap).
+        Returns [T, Hq * D] in q's dtype. The order of summation of a query depends on its
+        position alone, never on what else is in the batch or how its prompt was chunked.
+        """
+        ...

@@ -1,0 +1,168 @@
+"""The API process' end of the wire: starts the engine process and exchanges messages with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Protocol
+
+import zmq
+import zmq.asyncio
+
+from sglang.srt.managers.io_struct import (
+    EngineFailed,
+    EngineReady,
+    EngineReply,
+    EngineRequest,
+    decode_reply,
+    encode,
+)
+from sglang.srt.server_args import ServerArgs
+
+
+class EngineDead(RuntimeError):
+    """The engine process has ended; no answer will come any more."""
+
+
+class EngineClient(Protocol):
+    """What the API side needs of an engine; tests use one in the same process."""
+
+    def send(self, message: EngineRequest) -> None:
+        """Hand a message over; never blocks."""
+        ...
+
+    async def receive(self) -> EngineReply:
+        """The next message from the engine.
+
+        Raises:
+            EngineDead: the engine has ended.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop the engine and free what it used. May be called again."""
+        ...
+
+
+class EngineProcess:
+    """An engine in a child process, connected by two unix sockets in a private directory.
+
+    To be created and used within one running event loop.
+    """
+
+    def __init__(self, args: ServerArgs, model_path: str) -> None:
+        self._directory = tempfile.mkdtemp(prefix="sglang-")  # mode 0700
+        self._context = zmq.Context()
+        self._requests = self._bind(zmq.PUSH, "requests")
+        self._reply_socket = self._bind(zmq.PULL, "replies")
+        self._replies = zmq.asyncio.Socket.from_socket(self._reply_socket)
+        self._pending: asyncio.Future[bytes] | None = None
+        self._dead: str | None = None
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        # Configuration goes through a pipe, so that no key shows in the list of processes.
+        # The pipe stays open: its end tells the child that this process is gone.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sglang.srt.managers.engine_process"],
+            stdin=subprocess.PIPE,
+            env=_child_environment(),
+        )
+        setup = {
+            "server_args": args.to_json(),
+            "model_path": model_path,
+            "directory": self._directory,
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(setup).encode() + b"\n")
+        self.process.stdin.flush()
+        threading.Thread(target=self._watch, name="engine-watch", daemon=True).start()
+
+    async def wait_ready(self) -> EngineReady:
+        """Wait until the model is loaded.
+
+        Raises:
+            EngineDead: it could not be loaded; the message says why.
+        """
+        reply = await self.receive()
+        if isinstance(reply, EngineFailed):
+            raise EngineDead(reply.message)
+        assert isinstance(reply, EngineReady)
+        return reply
+
+    def send(self, message: EngineRequest) -> None:
+        if self._dead is None and not self._closing:
+            # A PUSH socket without a high-water mark takes the message at once.
+            with contextlib.suppress(zmq.Again):
+                self._requests.send(encode(message), zmq.NOBLOCK)
+
+    async def receive(self) -> EngineReply:
+        if self._dead is not None:
+            raise EngineDead(self._dead)
+        self._pending = self._replies.recv()
+        try:
+            return decode_reply(await self._pending)
+        except asyncio.CancelledError:
+            if self._dead is not None:
+                raise EngineDead(self._dead) from None
+            raise
+        finally:
+            self._pending = None
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._requests.close(linger=0)
+        self._replies.close(linger=0)
+        self._reply_socket.close(linger=0)
+        self._context.term()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    # ----------------------------------------------------------------- inside
+
+    def _bind(self, kind: int, name: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.set_hwm(0)
+        socket.bind(f"ipc://{self._directory}/{name}")
+        return socket
+
+    def _watch(self) -> None:
+        """Runs in a thread until the child ends."""
+        code = self.process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            self._loop.call_soon_threadsafe(self._on_exit, code)
+
+    def _on_exit(self, code: int) -> None:
+        if self._closing:
+            return
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
+        # What it said before it ended, above all why it failed to start, comes first.
+        self._loop.call_later(0.2, self._declare_dead, f"the engine process {how}")
+
+    def _declare_dead(self, reason: str) -> None:
+        self._dead = reason
+        if self._pending is not None and not self._pending.done():
+            self._pending.cancel()
+
+
+def _child_environment() -> dict[str, str]:
+    """The environment of the engine: this one, with the package importable."""
+    source = str(Path(__file__).resolve().parents[3])
+    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,0 +1,141 @@
+"""Puts an engine together: model, pools, scheduler."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sglang.srt.configs.model_config import ModelConfig, load_model_config
+from sglang.srt.kernels import select_kernels
+from sglang.srt.managers.request_memory import RequestMemory
+from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
+from sglang.srt.mem_cache.kv_pool import KVPool
+from sglang.srt.model_executor.memory import choose_num_slots, free_memory
+from sglang.srt.model_executor.model_runner import ModelRunner
+from sglang.srt.models.interface import CausalLM
+from sglang.srt.models.loader import load_model
+from sglang.srt.server_args import ServerArgs
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_RUNNING = 256
+DEFAULT_CHUNK = {"cpu": 1024, "cuda": 8192}
+"""Prompt tokens a step: long enough to be efficient, short enough not to delay decoding."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A scheduler ready to step, and what is worth telling about it."""
+
+    scheduler: Scheduler
+    info: dict[str, Any]
+
+
+def build_engine(args: ServerArgs, model_path: str) -> Engine:
+    """Load the model at the local ``model_path`` and size everything by ``args``.
+
+    Raises:
+        ValueError: the arguments, the checkpoint or the memory do not allow it.
+    """
+    device = choose_device(args.device)
+    if device.type == "cpu":
+        set_cpu_threads()
+    config = load_model_config(
+        model_path,
+        dtype=args.dtype,
+        context_length=args.context_length,
+        json_model_override_args=args.json_model_override_args,
+        device=device.type,
+    )
+    dtype: torch.dtype = getattr(torch, config.dtype)
+    prefer = None if args.attention_backend in (None, "auto") else args.attention_backend
+    kernels = select_kernels(device.type, dtype, prefer=prefer)
+    logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
+    start = time.monotonic()
+    model = load_model(
+        config, device=device, kernels=kernels, load_format=args.load_format, show_progress=True
+    )
+    logger.info("Loaded %s in %.2f s", ", ".join(config.architectures), time.monotonic() - start)
+    return _assemble(args, config, model, dtype, device)
+
+
+def _assemble(
+    args: ServerArgs, config: ModelConfig, model: CausalLM, dtype: torch.dtype, device: torch.device
+) -> Engine:
+    per_slot = KVPool.bytes_per_slot(model.num_layers, model.num_kv_heads, model.head_dim, dtype)
+    num_slots = choose_num_slots(
+        free_bytes=free_memory(device),
+        bytes_per_slot=per_slot,
+        device_type=device.type,
+        fraction=args.mem_fraction_static,
+        max_total_tokens=args.max_total_tokens,
+        context_length=config.context_length,
+    )
+    pool = KVPool(model.num_layers, num_slots, model.num_kv_heads, model.head_dim, dtype, device)
+    logger.info("KV cache: %d tokens, %.2f GiB", num_slots, num_slots * per_slot / 2**30)
+    settings = scheduler_config(args, config, num_slots, device.type)
+    memory = RequestMemory(
+        num_slots=num_slots,
+        max_running=settings.max_running_requests,
+        max_context=settings.max_context,
+        prefix_cache=settings.prefix_cache,
+    )
+    runner = ModelRunner(model, pool, memory.table.slots, device)
+    info = {
+        "max_total_num_tokens": num_slots,
+        "max_running_requests": settings.max_running_requests,
+        "chunked_prefill_size": settings.prefill_budget if settings.chunked_prefill else -1,
+        "context_length": config.context_length,
+        "kv_cache_bytes": num_slots * per_slot,
+        "dtype": config.dtype,
+        "device": device.type,
+    }
+    return Engine(Scheduler(settings, runner, memory), info)
+
+
+def scheduler_config(
+    args: ServerArgs, config: ModelConfig, num_slots: int, device_type: str
+) -> SchedulerConfig:
+    """The scheduler's limits for a pool of ``num_slots``."""
+    chunk = args.chunked_prefill_size
+    if chunk is None:
+        chunk = DEFAULT_CHUNK[device_type]
+    max_prefill = max(args.max_prefill_tokens, config.context_length)
+    max_running = args.max_running_requests or DEFAULT_MAX_RUNNING
+    return SchedulerConfig(
+        num_slots=num_slots,
+        max_running_requests=min(max_running, num_slots),
+        max_context=config.context_length,
+        prefill_budget=min(chunk, max_prefill) if chunk > 0 else max_prefill,
+        chunked_prefill=chunk > 0,
+        prefix_cache=not args.disable_radix_cache,
+        policy=args.schedule_policy,
+        conservativeness=args.schedule_conservativeness,
+        prefill_only_one_req=args.prefill_only_one_req,
+        eos_token_ids=frozenset(config.eos_token_ids),
+        seed=args.random_seed or 0,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one.
+
+    Raises:
+        ValueError: cuda is wanted and not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: no CUDA device is available; use --device cpu")
+    return torch.device(name)
+
+
+def set_cpu_threads() -> None:
+    """One compute thread a core that this process may use, unless OMP_NUM_THREADS says else."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -1,0 +1,316 @@
+"""Sampling parameters of one request, under their documented names and defaults.
+
+:meth:`SamplingParams.parse` is the one door for user input: what comes out of it is typed,
+finite and bounded, so that nothing behind it has to check again. No torch here: the API
+process imports this module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import msgspec
+
+MAX_TEMPERATURE = 1e6
+"""Far beyond uniform in float32; keeps 1/temperature away from zero."""
+GREEDY_TEMPERATURE = 1e-6
+"""At or below this the best token is taken and nothing is drawn."""
+MAX_PENALTY = 2.0
+MAX_REPETITION_PENALTY = 2.0
+MAX_LOGIT_BIAS = 100.0
+MAX_N = 128
+MAX_TOKENS = 2**31 - 1
+"""Limit of token counts; the context length bounds them further at admission."""
+MAX_TOKEN_ID = 2**31 - 1
+MAX_TOP_K = 2**31 - 1
+MIN_SEED, MAX_SEED = -(2**63), 2**63 - 1
+MAX_STOP_STRINGS = 128
+MAX_STOP_CHARS = 1024
+MAX_STOP_TOKEN_IDS = 1024
+MAX_LOGIT_BIAS_ENTRIES = 4096
+MAX_GRAMMAR_CHARS = 1 << 20
+MAX_CUSTOM_PARAMS = 256
+
+
+class SamplingParamsError(ValueError):
+    """Bad user input; the message names the field, its limit and the value."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class SamplingParams(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How the tokens of one request are chosen and when they end."""
+
+    max_new_tokens: int | None = 128
+    """None: as many as the context holds."""
+    stop: list[str] = []
+    stop_token_ids: list[int] = []
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = -1
+    """-1: the whole vocabulary."""
+    min_p: float = 0.0
+    ignore_eos: bool = False
+    skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True
+    n: int = 1
+    json_schema: str | None = None
+    regex: str | None = None
+    ebnf: str | None = None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    min_new_tokens: int = 0
+    logit_bias: dict[int, float] = {}
+    seed: int | None = None
+    custom_params: dict[str, Any] | None = None
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the best token is taken without drawing."""
+        return self.temperature <= GREEDY_TEMPERATURE or self.top_k == 1
+
+    @classmethod
+    def parse(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        vocab_size: int | None = None,
+    ) -> SamplingParams:
+        """Checks user input and fills in what it leaves out.
+
+        Args:
+            raw: The user's fields. None means "not given", except for ``max_new_tokens``,
+                where it lifts the limit.
+            defaults: Values for fields that ``raw`` does not give, checked the same way.
+            vocab_size: Bounds token ids; a larger ``top_k`` is clamped to it.
+
+        Raises:
+            SamplingParamsError: Unknown field, wrong type, value out of range, or fields
+                that exclude each other.
+        """
+        fields: dict[str, Any] = {}
+        for source in (defaults, raw):
+            if source is None:
+                continue
+            if not isinstance(source, Mapping):
+                _refuse("sampling_params", "an object", source)
+            for name, value in source.items():
+                if name not in _PARSERS:
+                    raise SamplingParamsError(str(name), _unknown(name))
+                if value is not None:
+                    fields[name] = _PARSERS[name](name, value, vocab_size)
+                elif name == "max_new_tokens":
+                    fields[name] = None
+        params = cls(**fields)
+        _check_combinations(params)
+        return params
+
+
+def unsupported_features(params: SamplingParams) -> str | None:
+    """A message about what the parameters ask for and the runtime cannot do yet, or None."""
+    for name in ("json_schema", "regex", "ebnf"):
+        if getattr(params, name) is not None:
+            return f"structured outputs are not implemented yet: {name} cannot be used"
+    if params.custom_params is not None:
+        return "custom logit processors are not implemented yet: custom_params cannot be used"
+    return None
+
+
+def _check_combinations(params: SamplingParams) -> None:
+    limit = params.max_new_tokens
+    if limit is not None and params.min_new_tokens > limit:
+        raise SamplingParamsError(
+            "min_new_tokens",
+            f"min_new_tokens must be at most max_new_tokens ({limit}), got {params.min_new_tokens}",
+        )
+    grammars = [name for name in ("json_schema", "regex", "ebnf") if getattr(params, name)]
+    if len(grammars) > 1:
+        raise SamplingParamsError(
+            grammars[1],
+            "only one of json_schema, regex and ebnf can be set, got " + " and ".join(grammars),
+        )
+
+
+# --------------------------------------------------------------------------------------
+# One parser a kind of field: (field, value, vocab_size) -> checked value
+# --------------------------------------------------------------------------------------
+
+_Parser = Callable[[str, Any, "int | None"], Any]
+
+
+def _refuse(field: str, limit: str, value: object) -> NoReturn:
+    raise SamplingParamsError(field, f"{field} must be {limit}, got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A bounded rendering of any value for an error message."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # CPython refuses to print integers of thousands of digits
+        return f"a very long {type(value).__name__}"
+
+
+def _unknown(name: object) -> str:
+    message = f"unknown sampling parameter {_shown(name)}"
+    close = difflib.get_close_matches(name[:64], _PARSERS, n=1) if isinstance(name, str) else []
+    return f"{message}; did you mean {close[0]!r}?" if close else message
+
+
+def _as_int(field: str, value: Any, limit: str) -> int:
+    # numbers.Integral admits numpy's integers, which callers of the offline engine have.
+    if type(value) is not int and (isinstance(value, bool) or not _is(value, numbers.Integral)):
+        _refuse(field, limit, value)
+    return int(value)
+
+
+def _as_float(field: str, value: Any, limit: str) -> float:
+    if type(value) is not float and (isinstance(value, bool) or not _is(value, numbers.Real)):
+        _refuse(field, limit, value)
+    try:
+        number = float(value)
+    except OverflowError:
+        _refuse(field, limit, value)
+    if not math.isfinite(number):
+        _refuse(field, limit, value)
+    return number
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind)
+
+
+def _integer(low: int, high: int) -> _Parser:
+    limit = f"an integer between {low} and {high}"
+
+    def parse(field: str, value: Any, vocab_size: int | None) -> int:
+        number = _as_int(field, value, limit)
+        return number if low <= number <= high else _refuse(field, limit, value)
+
+    return parse
+
+
+def _number(low: float, high: float, *, above: bool = False) -> _Parser:
+    """Parser of finite numbers in [low, high], or in (low, high] if ``above``."""
+    limit = f"a number above {low:g}" if above else f"a number of at least {low:g}"
+    limit += f" and at most {high:g}"
+
+    def parse(field: str, value: Any, vocab_size: int | None) -> float:
+        number = _as_float(field, value, limit)
+        if number > high or number < low or (above and number == low):
+            _refuse(field, limit, value)
+        return number
+
+    return parse
+
+
+def _boolean(field: str, value: Any, vocab_size: int | None) -> bool:
+    return value if isinstance(value, bool) else _refuse(field, "true or false", value)
+
+
+def _top_k(field: str, value: Any, vocab_size: int | None) -> int:
+    limit = f"-1 (the whole vocabulary) or an integer between 1 and {MAX_TOP_K}"
+    number = _as_int(field, value, limit)
+    if number == -1:
+        return number
+    if not 1 <= number <= MAX_TOP_K:
+        _refuse(field, limit, value)
+    return number if vocab_size is None else min(number, vocab_size)
+
+
+def _text(field: str, value: Any, max_chars: int) -> str:
+    limit = f"a non-empty string of at most {max_chars} characters"
+    if not isinstance(value, str) or not 0 < len(value) <= max_chars:
+        _refuse(field, limit, value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        _refuse(field, "a string without unpaired surrogates", value)
+    return value
+
+
+def _grammar(field: str, value: Any, vocab_size: int | None) -> str:
+    return _text(field, value, MAX_GRAMMAR_CHARS)
+
+
+def _stop(field: str, value: Any, vocab_size: int | None) -> list[str]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)) or len(value) > MAX_STOP_STRINGS:
+        _refuse(field, f"a string or a list of at most {MAX_STOP_STRINGS} strings", value)
+    return [_text(f"{field}[{i}]", item, MAX_STOP_CHARS) for i, item in enumerate(value)]
+
+
+def _token_id(field: str, value: Any, vocab_size: int | None) -> int:
+    last = MAX_TOKEN_ID if vocab_size is None else vocab_size - 1
+    limit = f"a token id between 0 and {last}"
+    number = _as_int(field, value, limit)
+    return number if 0 <= number <= last else _refuse(field, limit, value)
+
+
+def _stop_token_ids(field: str, value: Any, vocab_size: int | None) -> list[int]:
+    if not isinstance(value, (list, tuple)) or len(value) > MAX_STOP_TOKEN_IDS:
+        _refuse(field, f"a list of at most {MAX_STOP_TOKEN_IDS} token ids", value)
+    return [_token_id(f"{field}[{i}]", item, vocab_size) for i, item in enumerate(value)]
+
+
+def _logit_bias(field: str, value: Any, vocab_size: int | None) -> dict[int, float]:
+    if not isinstance(value, Mapping) or len(value) > MAX_LOGIT_BIAS_ENTRIES:
+        _refuse(field, f"an object of at most {MAX_LOGIT_BIAS_ENTRIES} token ids", value)
+    parse_bias = _number(-MAX_LOGIT_BIAS, MAX_LOGIT_BIAS)
+    biases: dict[int, float] = {}
+    for key, bias in value.items():
+        token: Any = key
+        # JSON has only string keys. Ten digits hold every id; more are no id.
+        if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) <= 10:
+            token = int(key)
+        token = _token_id(f"{field} key", token, vocab_size)
+        if token in biases:
+            raise SamplingParamsError(field, f"{field} names token {token} twice")
+        biases[token] = parse_bias(f"{field}[{token}]", bias, vocab_size)
+    return biases
+
+
+def _custom_params(field: str, value: Any, vocab_size: int | None) -> dict[str, Any]:
+    limit = f"an object of at most {MAX_CUSTOM_PARAMS} named values"
+    if not isinstance(value, Mapping) or len(value) > MAX_CUSTOM_PARAMS:
+        _refuse(field, limit, value)
+    if not all(isinstance(key, str) for key in value):
+        _refuse(field, limit, value)
+    return dict(value)
+
+
+_penalty = _number(-MAX_PENALTY, MAX_PENALTY)
+
+_PARSERS: dict[str, _Parser] = {
+    "max_new_tokens": _integer(0, MAX_TOKENS),
+    "stop": _stop,
+    "stop_token_ids": _stop_token_ids,
+    "temperature": _number(0.0, MAX_TEMPERATURE),
+    "top_p": _number(0.0, 1.0, above=True),
+    "top_k": _top_k,
+    "min_p": _number(0.0, 1.0),
+    "ignore_eos": _boolean,
+    "skip_special_tokens": _boolean,
+    "spaces_between_special_tokens": _boolean,
+    "n": _integer(1, MAX_N),
+    "json_schema": _grammar,
+    "regex": _grammar,
+    "ebnf": _grammar,
+    "frequency_penalty": _penalty,
+    "presence_penalty": _penalty,
+    # Zero is documented as valid; the sampler takes it as the limit from above.
+    "repetition_penalty": _number(0.0, MAX_REPETITION_PENALTY),
+    "min_new_tokens": _integer(0, MAX_TOKENS),
+    "logit_bias": _logit_bias,
+    "seed": _integer(MIN_SEED, MAX_SEED),
+    "custom_params": _custom_params,
+}
