@@ -20,7 +20,10 @@ class CausalLM(Protocol):
     vocab_size: int
 
     def forward(self, batch: ForwardBatch) -> torch.Tensor:
-        """Hidden states [T, H] after the final norm; writes the new K and V to the pool."""
+        """Hidden states [R, H] of ``batch.logits_rows`` after the final norm.
+
+        Writes K and V of all T tokens to the batch's pool.
+        """
         ...
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

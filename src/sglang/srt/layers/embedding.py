@@ -1,0 +1,32 @@
+"""Token ids -> vectors, and vectors -> scores of the next token."""
+
+from __future__ import annotations
+
+import torch
+
+from sglang.srt.kernels.interface import Kernels
+from sglang.srt.layers.linear import Linear
+
+
+class Embedding:
+    """One vector a token of the vocabulary."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        """``weight`` [V, H]."""
+        self.weight = weight
+
+    def __call__(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """[T] int64 -> [T, H], a new tensor."""
+        return self.weight.index_select(0, input_ids)
+
+
+class LMHead:
+    """Scores of every token of the vocabulary."""
+
+    def __init__(self, kernels: Kernels, weight: torch.Tensor) -> None:
+        """``weight`` [V, H]; the embedding's own where the two are tied."""
+        self._linear = Linear(kernels, weight, out_dtype=torch.float32)
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[R, H] -> [R, V] float32."""
+        return self._linear(hidden)

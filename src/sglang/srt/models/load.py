@@ -1,0 +1,60 @@
+"""From a configuration to a model that can run: the one entry for whoever wants a model."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.configs.model_config import ModelConfig
+from sglang.srt.kernels.interface import Kernels
+from sglang.srt.model_loader.checkpoint import open_checkpoint
+from sglang.srt.model_loader.weights import WeightReader
+from sglang.srt.models.interface import CausalLM
+from sglang.srt.models.registry import ModelRegistry
+
+logger = logging.getLogger(__name__)
+
+TORCH_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def load_model(
+    config: ModelConfig,
+    *,
+    device: torch.device,
+    kernels: Kernels,
+    load_format: str = "auto",
+    show_progress: bool | None = None,
+    tp_rank: int = 0,
+    tp_size: int = 1,
+) -> CausalLM:
+    """Build the model that ``config`` names and load its weights in ``config.dtype``.
+
+    ``show_progress`` None: a bar if stderr is a terminal. Raises ModelLoadError (one line that
+    names what and where) for unsupported architectures and unusable checkpoints.
+    """
+    model_class = ModelRegistry.resolve(config.architectures)
+    if tp_size != 1:
+        raise ModelLoadError(f"tensor parallelism (tp_size {tp_size}) is not implemented yet")
+    quantization = config.hf_config.get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+        raise ModelLoadError(f"quantized checkpoints ({method}) are not implemented yet")
+    reader = WeightReader(
+        open_checkpoint(config.model_path, load_format),
+        dtype=TORCH_DTYPES[config.dtype],
+        device=device,
+        tp_rank=tp_rank,
+        tp_size=tp_size,
+        show_progress=show_progress,
+    )
+    with reader:
+        model: CausalLM = model_class.from_checkpoint(config, reader, kernels)
+        report = reader.finish()
+    logger.info("loaded %s as %s: %s", model_class.__name__, config.dtype, report)
+    return model

@@ -1,0 +1,103 @@
+"""Which class implements which architecture.
+
+Built-in classes are imported when they are first asked for. An external model registers itself
+before the server starts::
+
+    from sglang.srt.models.registry import ModelRegistry
+    ModelRegistry.models["MyForCausalLM"] = MyForCausalLM
+
+Its class must implement :class:`sglang.srt.models.interface.CausalLM` and be constructible by
+
+    ``from_checkpoint(config: ModelConfig, reader: WeightReader, kernels: Kernels) -> CausalLM``
+
+(a classmethod), which asks ``reader`` for every tensor by name, shape and shard dimension and
+passes ``kernels`` on to its layers. ``decoder.Decoder`` is such a class, and the quickest way to
+add a family is to subclass it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import Any
+
+from sglang.srt.configs.errors import ModelLoadError
+
+_BUILT_IN = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "mistral",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+}
+
+
+class ModelTable(MutableMapping[str, type[Any]]):
+    """Architecture name -> model class; built-in classes are imported on access."""
+
+    def __init__(self, built_in: dict[str, str]) -> None:
+        """``built_in`` maps a class name to its module in this package."""
+        self._built_in = dict(built_in)
+        self._classes: dict[str, type[Any]] = {}
+
+    def __getitem__(self, name: str) -> type[Any]:
+        if name in self._classes:
+            return self._classes[name]
+        module = importlib.import_module(f"sglang.srt.models.{self._built_in[name]}")
+        model: type[Any] = getattr(module, name)
+        return model
+
+    def __setitem__(self, name: str, model: type[Any]) -> None:
+        if not callable(getattr(model, "from_checkpoint", None)):
+            raise TypeError(f"{model!r} has no classmethod from_checkpoint")
+        self._classes[name] = model
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._classes.pop(name, None)
+        self._built_in.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._built_in, **self._classes})
+
+    def __len__(self) -> int:
+        return len({**self._built_in, **self._classes})
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes or name in self._built_in
+
+    def external(self) -> dict[str, type[Any]]:
+        """The classes that were registered from outside."""
+        return dict(self._classes)
+
+
+class Registry:
+    """The architectures that can be served."""
+
+    def __init__(self) -> None:
+        self.models = ModelTable(_BUILT_IN)
+
+    def supported(self) -> list[str]:
+        """Names of all architectures, sorted."""
+        return sorted(self.models)
+
+    def check(self, architectures: Iterable[str]) -> str:
+        """The first of ``architectures`` that is supported; imports nothing.
+
+        Raises ModelLoadError that lists what is.
+        """
+        wanted = list(architectures)
+        for name in wanted:
+            if name in self.models:
+                return name
+        raise ModelLoadError(
+            f"unsupported architecture {', '.join(wanted)}; "
+            f"supported are {', '.join(self.supported())}"
+        )
+
+    def resolve(self, architectures: Iterable[str]) -> type[Any]:
+        """The class of the first of ``architectures`` that is supported; raises as check does."""
+        return self.models[self.check(architectures)]
+
+
+ModelRegistry = Registry()
