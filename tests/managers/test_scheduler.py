@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_engine import expected_output, make_scheduler, request, run, tokens_of
+from tests.managers.toy_engine import expected_output, make_scheduler, request, run, tokens_of
 
 from sglang.srt.managers.io_struct import AbortRequest, ControlRequest
 from sglang.srt.managers.schedule_policy import POLICIES

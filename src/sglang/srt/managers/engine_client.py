@@ -25,6 +25,7 @@ from sglang.srt.managers.io_struct import (
     decode_reply,
     encode,
 )
+from sglang.srt.models.external import describe_external_models
 from sglang.srt.server_args import ServerArgs
 
 
@@ -74,11 +75,13 @@ class EngineProcess:
             [sys.executable, "-m", "sglang.srt.managers.engine_process"],
             stdin=subprocess.PIPE,
             env=_child_environment(),
+            start_new_session=True,  # Ctrl-C is for this process to handle
         )
         setup = {
             "server_args": args.to_json(),
             "model_path": model_path,
             "directory": self._directory,
+            "external_models": describe_external_models(),
         }
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(setup).encode() + b"\n")

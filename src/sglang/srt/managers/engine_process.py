@@ -10,7 +10,6 @@ import faulthandler
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from sglang.srt.managers.io_struct import (
 )
 from sglang.srt.managers.scheduler import Scheduler
 from sglang.srt.managers.step_log import StepLog
+from sglang.srt.models.external import register_external_models
 from sglang.srt.server_args import ServerArgs
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,6 @@ def serve(scheduler: Scheduler, wire: Wire, watchdog: Watchdog, log: StepLog) ->
 def main() -> int:
     """Entry point of the child process."""
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle
     setup = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_exit_with_parent, name="parent-watch", daemon=True).start()
     args = ServerArgs.from_json(setup["server_args"])
@@ -139,6 +138,7 @@ def main() -> int:
 
 def _build(args: ServerArgs, setup: dict[str, Any], wire: Wire) -> Engine | None:
     try:
+        register_external_models(setup["external_models"])
         engine = build_engine(args, setup["model_path"])
     except (ValueError, OSError) as error:  # what users can mend needs no traceback
         wire.send(EngineFailed(str(error)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.memory import choose_num_slots, free_memory
 from sglang.srt.model_executor.model_runner import ModelRunner
 from sglang.srt.models.interface import CausalLM
-from sglang.srt.models.loader import load_model
+from sglang.srt.models.load import load_model
 from sglang.srt.server_args import ServerArgs
 
 logger = logging.getLogger(__name__)
@@ -26,6 +25,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_MAX_RUNNING = 256
 DEFAULT_CHUNK = {"cpu": 1024, "cuda": 8192}
 """Prompt tokens a step: long enough to be efficient, short enough not to delay decoding."""
+
+ATTENTION_BACKENDS = {"auto": None, "cpu": "cpu-c", "torch_native": "reference"}
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,11 @@ def build_engine(args: ServerArgs, model_path: str) -> Engine:
         device=device.type,
     )
     dtype: torch.dtype = getattr(torch, config.dtype)
-    prefer = None if args.attention_backend in (None, "auto") else args.attention_backend
-    kernels = select_kernels(device.type, dtype, prefer=prefer)
+    kernels = select_kernels(device.type, dtype, prefer=ATTENTION_BACKENDS[args.attention_backend])
     logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
-    start = time.monotonic()
     model = load_model(
-        config, device=device, kernels=kernels, load_format=args.load_format, show_progress=True
+        config, device=device, kernels=kernels, load_format=args.load_format
     )
-    logger.info("Loaded %s in %.2f s", ", ".join(config.architectures), time.monotonic() - start)
     return _assemble(args, config, model, dtype, device)
 
 

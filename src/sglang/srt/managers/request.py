@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sglang.srt.managers.io_struct import FinishReason, TokenizedRequest, TokenLogprobs
 from sglang.srt.mem_cache.radix_cache import Node
-from sglang.srt.sampling.sampler import SamplingRow
+from sglang.srt.sampling.sampling_row import SamplingRow
 
 
 @dataclass(slots=True, eq=False)

@@ -63,7 +63,6 @@ class SchedulerStats:
     """Counters since the start."""
 
     steps: int = 0
-    prefill_steps: int = 0
     new_sequences: int = 0
     prefill_tokens: int = 0
     cached_tokens: int = 0
@@ -290,7 +289,7 @@ class Scheduler:
             request.num_computed += entry.count
             if i in result.prompt_logprobs:
                 _extend_prompt_logprobs(request, result.prompt_logprobs[i])
-            if entry.count > 1:
+            if not request.output_ids or entry.count > 1:
                 self.stats.prefill_tokens += entry.count
                 self.memory.share(request)
             if i in result.next_tokens:

@@ -14,7 +14,7 @@ DEFAULT_GPU_FRACTION = 0.9
 DEFAULT_CPU_CONTEXTS = 16
 """On a CPU the pool holds at most this many full contexts unless told otherwise."""
 
-MIN_CPU_SLOTS = 1 << 18
+MIN_CPU_SLOTS = 1 << 17
 
 
 def free_memory(device: torch.device) -> int:

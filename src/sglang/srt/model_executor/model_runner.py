@@ -111,17 +111,15 @@ class ModelRunner:
     ) -> None:
         logits = self.model.logits(hidden)
         requests = [batch[i].request for i in sampling]
-        scored = [j for j, r in enumerate(requests) if r.return_logprob]
-        # Taken first: the sampler may change the logits in place.
-        raw = logits[scored].clone() if scored else None
         plan = make_sampling_batch([r.sampling for r in requests], logits.shape[1], self._device)
         tokens: list[int] = sample(logits, plan).tolist()
         result.next_tokens = dict(zip(sampling, tokens, strict=True))
-        if raw is None:
+        scored = [j for j, r in enumerate(requests) if r.return_logprob]
+        if not scored:
             return
         targets = [max(tokens[j], 0) for j in scored]
         top = [requests[j].top_logprobs_num for j in scored]
-        values = gather_logprobs(raw, targets, top)
+        values = gather_logprobs(logits[scored], targets, top)
         for k, j in enumerate(scored):
             result.output_logprobs[sampling[j]] = TokenLogprobs(
                 [values.logprobs[k]], [tokens[j]], [values.top_logprobs[k]], [values.top_ids[k]]

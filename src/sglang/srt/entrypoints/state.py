@@ -1,0 +1,42 @@
+"""What the routes share: one value, made at start-up and passed around."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sglang.srt.managers.tokenizer_manager import TokenizerManager
+
+if TYPE_CHECKING:
+    from sglang.srt.configs.model_config import ModelConfig
+    from sglang.srt.server_args import ServerArgs
+    from sglang.srt.tokenizer.chat_template import ChatTemplate
+    from sglang.srt.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass
+class ServerState:
+    """A running model and how to reach it."""
+
+    server_args: ServerArgs
+    model_config: ModelConfig
+    tokenizer: Tokenizer | None
+    """None with --skip-tokenizer-init."""
+    chat_template: ChatTemplate | None
+    """None if neither --chat-template nor the checkpoint brings one."""
+    chat_stops: list[str]
+    """Stop strings that belong to the template."""
+    manager: TokenizerManager
+    engine_info: dict[str, Any]
+    created: int = field(default_factory=lambda: int(time.time()))
+    """Unix time of the start."""
+
+    @property
+    def openai_defaults(self) -> dict[str, Any]:
+        """Sampling defaults of the OpenAI routes: those the checkpoint comes with."""
+        return self.model_config.generation_defaults
+
+    @property
+    def model_name(self) -> str:
+        return self.server_args.served_model_name
