@@ -9,14 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+
 from tests.e2e.servers import wait_until
 
-PROMPTS = [f"{a} {b} and the capital of {c} is" for a, b, c in zip(
-    ["Once upon a time", "The future of", "Hello, my name is", "List three", "My favourite"] * 13,
-    ["a king", "AI", "Alice", "countries", "day", "number", "city"] * 10,
-    ["France", "Japan", "Italy", "Kenya", "Peru", "Norway", "Egypt", "Chile", "India"] * 8,
-    strict=False,
-)][:64]
+PROMPTS = [
+    f"{a} {b} and the capital of {c} is"
+    for a, b, c in zip(
+        ["Once upon a time", "The future of", "Hello, my name is", "List three", "My favourite"]
+        * 13,
+        ["a king", "AI", "Alice", "countries", "day", "number", "city"] * 10,
+        ["France", "Japan", "Italy", "Kenya", "Peru", "Norway", "Egypt", "Chile", "India"] * 8,
+        strict=False,
+    )
+][:64]
 
 
 def pool_is_whole(server) -> bool:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.models.model_helpers import make_tiny_checkpoint
 
 from sglang.srt.managers.engine_setup import Engine, build_engine
 from sglang.srt.managers.io_struct import RequestOutput, TokenizedRequest
 from sglang.srt.sampling.sampling_params import SamplingParams
 from sglang.srt.server_args import ServerArgs
+from tests.models.model_helpers import make_tiny_checkpoint
 
 NEW_TOKENS = 24
 
@@ -38,7 +38,9 @@ def make_engine(folder: Path, **arguments: Any) -> Engine:
     return build_engine(args, str(folder))
 
 
-def message(rid: str, prompt: list[int], sampling: dict[str, Any], **fields: Any) -> TokenizedRequest:
+def message(
+    rid: str, prompt: list[int], sampling: dict[str, Any], **fields: Any
+) -> TokenizedRequest:
     params = SamplingParams(max_new_tokens=NEW_TOKENS, ignore_eos=True, **sampling)
     return TokenizedRequest(rid, np.array(prompt, dtype="<i4").tobytes(), params, **fields)
 
@@ -139,7 +141,7 @@ def test_greedy_answers_and_logprobs_are_those_of_transformers(checkpoint: Path)
 def test_prompt_logprobs_from_any_start_ignore_what_is_cached(checkpoint: Path, start: int) -> None:
     prompt = prompts()[5]
     whole = make_engine(checkpoint)
-    (full,) = run(whole, [message("a", prompt, {}, return_logprob=True, logprob_start_len=0)])["a"][:1]
+    full = run(whole, [message("a", prompt, {}, return_logprob=True, logprob_start_len=0)])["a"][0]
     engine = make_engine(checkpoint, chunked_prefill_size=16)
     run(engine, [message("warm", prompt, {})])
     fields = {"return_logprob": True, "logprob_start_len": start}

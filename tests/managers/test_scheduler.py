@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.managers.toy_engine import expected_output, make_scheduler, request, run, tokens_of
 
 from sglang.srt.managers.io_struct import AbortRequest, ControlRequest
 from sglang.srt.managers.schedule_policy import POLICIES
+from tests.managers.toy_engine import expected_output, make_scheduler, request, run, tokens_of
 
 
 def prompt(seed: int, length: int) -> list[int]:
@@ -61,11 +61,11 @@ def test_decoding_goes_on_while_a_prompt_is_computed():
     scheduler.receive(request("b", prompt(1, 60), 1))
     run(scheduler)
     mixed = [b for b in runner.batches if len(b) == 2]
-    assert mixed and all(("a", 1) == (b[0][0], b[0][2]) for b in mixed)
+    assert mixed and all((b[0][0], b[0][2]) == ("a", 1) for b in mixed)
 
 
 def test_a_second_request_finds_the_prefix_of_the_first():
-    scheduler, runner = make_scheduler()
+    scheduler, _ = make_scheduler()
     scheduler.receive(request("a", prompt(0, 40), 4))
     run(scheduler)
     scheduler.receive(request("b", [*prompt(0, 40), 7], 4))

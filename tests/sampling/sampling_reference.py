@@ -94,10 +94,10 @@ def reference_token(logits: torch.Tensor, row: SamplingRow) -> int:
     kept = reference_kept(weights, params)
     position = np.array([len(row.output_ids)])
     [u] = uniform(np.array([row.seed]), position).tolist()
-    target = min(u * float(sum(weights[token] for token in kept)), sum(weights) - 0.5)
+    target = u * float(sum(weights[token] for token in kept))
     mass = 0
     for token in kept:
         mass += weights[token]
         if mass > target:
             return token
-    return kept[-1]
+    raise AssertionError("the last token passes every target")

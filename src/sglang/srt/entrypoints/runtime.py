@@ -85,6 +85,11 @@ def _describe(args: ServerArgs, model_path: str) -> _Description:
         path = resolve_model_path(
             args.tokenizer_path, download_dir=args.download_dir, load_format="dummy"
         )
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(
+        path,
+        mode=args.tokenizer_mode,
+        revision=args.revision,
+        trust_remote_code=args.trust_remote_code,
+    )
     template, stops = resolve_chat_template(args.chat_template, tokenizer)
     return _Description(config, tokenizer, template, stops)

@@ -21,7 +21,7 @@ DONE = b"data: [DONE]\n\n"
 T = TypeVar("T")
 
 
-class ClientGone(Exception):  # noqa: N818 - an event, not an error
+class ClientGone(Exception):
     """The client has closed the connection; there is nobody to answer."""
 
 

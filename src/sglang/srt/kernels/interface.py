@@ -7,12 +7,25 @@ key/value heads, S slots.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
 
     from sglang.srt.model_executor.forward_batch import AttentionMeta
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLinear:
+    """A weight matrix [N, K] in the layout of the kernels that packed it, readable by them alone.
+
+    Its elements keep the weight's dtype, which must be that of the activations.
+    """
+
+    data: torch.Tensor
+    out_features: int
+    in_features: int
 
 
 class Kernels(Protocol):
@@ -80,5 +93,24 @@ class Kernels(Protocol):
         included; 0: all. ``softcap`` > 0: scores become softcap * tanh(score / softcap).
         Returns [T, Hq * D] in q's dtype. The order of summation of a query depends on its
         position alone, never on what else is in the batch or how its prompt was chunked.
+        """
+        ...
+
+    def pack_linear(self, weight: torch.Tensor) -> PackedLinear:
+        """A copy of weight[N, K] for ``linear``, or the weight itself where none is needed."""
+        ...
+
+    def linear(
+        self,
+        x: torch.Tensor,
+        packed: PackedLinear,
+        bias: torch.Tensor | None = None,
+        *,
+        out_dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
+        """x[T, K] times the weight's transpose plus bias[N], as [T, N] in x's dtype.
+
+        The rows of ``x`` may be strided. ``out_dtype`` float32 keeps the sums as they are (logits).
+        A row of the result does not depend on the other rows of ``x``.
         """
         ...

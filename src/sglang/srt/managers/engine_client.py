@@ -60,7 +60,7 @@ class EngineProcess:
     """
 
     def __init__(self, args: ServerArgs, model_path: str) -> None:
-        self._directory = tempfile.mkdtemp(prefix="sglang-")  # mode 0700
+        self.directory = tempfile.mkdtemp(prefix="sglang-")  # mode 0700
         self._context = zmq.Context()
         self._requests = self._bind(zmq.PUSH, "requests")
         self._reply_socket = self._bind(zmq.PULL, "replies")
@@ -80,7 +80,7 @@ class EngineProcess:
         setup = {
             "server_args": args.to_json(),
             "model_path": model_path,
-            "directory": self._directory,
+            "directory": self.directory,
             "external_models": describe_external_models(),
         }
         assert self.process.stdin is not None
@@ -109,15 +109,17 @@ class EngineProcess:
     async def receive(self) -> EngineReply:
         if self._dead is not None:
             raise EngineDead(self._dead)
-        self._pending = self._replies.recv()
+        self._pending = asyncio.ensure_future(self._replies.recv())
         try:
-            return decode_reply(await self._pending)
+            data = await self._pending
         except asyncio.CancelledError:
             if self._dead is not None:
                 raise EngineDead(self._dead) from None
             raise
         finally:
             self._pending = None
+        reply: EngineReply = decode_reply(data)
+        return reply
 
     def close(self) -> None:
         if self._closing:
@@ -135,14 +137,14 @@ class EngineProcess:
         self._replies.close(linger=0)
         self._reply_socket.close(linger=0)
         self._context.term()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     # ----------------------------------------------------------------- inside
 
     def _bind(self, kind: int, name: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         socket.set_hwm(0)
-        socket.bind(f"ipc://{self._directory}/{name}")
+        socket.bind(f"ipc://{self.directory}/{name}")
         return socket
 
     def _watch(self) -> None:

@@ -56,9 +56,7 @@ def build_engine(args: ServerArgs, model_path: str) -> Engine:
     dtype: torch.dtype = getattr(torch, config.dtype)
     kernels = select_kernels(device.type, dtype, prefer=ATTENTION_BACKENDS[args.attention_backend])
     logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
-    model = load_model(
-        config, device=device, kernels=kernels, load_format=args.load_format
-    )
+    model = load_model(config, device=device, kernels=kernels, load_format=args.load_format)
     return _assemble(args, config, model, dtype, device)
 
 

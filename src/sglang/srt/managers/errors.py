@@ -32,4 +32,3 @@ class NotImplementedYetError(RequestError):
         super().__init__(
             f"{what} is not implemented yet", status=status, param=param, code="not_implemented"
         )
-

@@ -167,8 +167,7 @@ class _Spread:
                 f"{name} has {len(value)} entries for {self.count} prompts", param=name
             )
         return [
-            default if item is None else check(item, f"{name}[{i}]")
-            for i, item in enumerate(value)
+            default if item is None else check(item, f"{name}[{i}]") for i, item in enumerate(value)
         ]
 
 

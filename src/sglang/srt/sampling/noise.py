@@ -33,7 +33,8 @@ def uniform(seeds: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[n
     # Mixing the seed first keeps neighbouring seeds from being shifts of one another.
     start = _mix(seeds.astype(np.uint64))
     bits = _mix(start + (positions.astype(np.uint64) + _ONE) * _GAMMA)
-    draws: NDArray[np.float64] = (bits >> _DROPPED_BITS) * _UNIT
+    draws = (bits >> _DROPPED_BITS).astype(np.float64)
+    draws *= _UNIT
     return draws
 
 

@@ -38,7 +38,6 @@ CHUNK_ELEMENTS = 1 << 18
 
 _ROUNDING = 2.0**-11
 """Adding and subtracting this rounds float32 numbers in [0, 1] to multiples of 2**-34."""
-_HALF_STEP = 2.0**-35
 _HALF_BITS = 15
 """Float32 numbers in [0, 1] differ in their lower 30 bits only."""
 _BINS = 1 << _HALF_BITS
@@ -169,10 +168,9 @@ def _draw_by_threshold(x: torch.Tensor, peak: torch.Tensor, group: DrawGroup) ->
     if group.top_p is not None:
         limit = group.top_p[:, None] * total
         cut, above = _cut(weights, masses, limit)
+        # The difference and the products ties * cut are exact, so the quotient cannot round
+        # down to a whole number that it exceeds.
         ties = ((limit - above) / cut).ceil()
-        # The division rounds; the products do not.
-        ties -= (above + (ties - 1) * cut >= limit).to(torch.float64)
-        ties += (above + ties * cut < limit).to(torch.float64)
     at_cut = (weights == cut).to(torch.float32)
     last, _ = locate(at_cut, ties - 0.5, block_sums(at_cut))
     late = torch.arange(x.shape[1], device=x.device) > last
@@ -225,7 +223,6 @@ def token_weights(x: torch.Tensor, peak: torch.Tensor, temperature: torch.Tensor
 def draw_column(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     """The column [R] of weights [R, C] that holds the quantile ``uniforms`` [R]."""
     sums = block_sums(weights)
-    total = sums.sum(dim=-1, keepdim=True)
-    # Rounding must not carry the target past the last column that has weight.
-    target = torch.minimum(uniforms[:, None] * total, total - _HALF_STEP)
+    # Below the total, even rounded: the uniforms end at 1 - 2**-53.
+    target = uniforms[:, None] * sums.sum(dim=-1, keepdim=True)
     return locate(weights, target, sums)[0].squeeze(1)

@@ -1,0 +1,79 @@
+/* Dividing a call's work into tasks of similar size. How it is divided changes no bit of the
+ * result. */
+#include "attention.h"
+
+enum {
+    PACK_COST = 8,            /* packing a block costs about as much as this many rows */
+    TASKS_PER_THREAD = 4,     /* at least, so that the last ones to end do not wait long */
+    SERIAL_COST = 256,        /* some 20 us: not worth waking threads for */
+    MAX_PARTIAL_ROWS = 65536, /* bounds the memory of splits */
+};
+
+static long tile_tokens(const Plan *p) { return MAX(1, TASK_ROWS / p->group); }
+
+/* Cost of a segment of one key/value head with `rows` rows. */
+static long segment_cost(long rows) { return BLOCKS_PER_SEGMENT * (rows + PACK_COST); }
+
+static long total_cost(const Plan *p) {
+    const Attention *a = p->args;
+    long cost = 0;
+    for (long b = 0; b < a->batch; b++) {
+        long queries = a->q_indptr[b + 1] - a->q_indptr[b];
+        long seen = a->window > 0 ? MIN(a->kv_len[b], a->window + queries) : a->kv_len[b];
+        long tiles = (queries + tile_tokens(p) - 1) / tile_tokens(p);
+        cost += (seen / BLOCK + 1) * (queries * p->group + tiles * PACK_COST) * a->num_kv_heads;
+    }
+    return cost;
+}
+
+/* One tile of query tokens, all heads: together where they fit, because a token's heads lie side
+ * by side; spread first over segments and then over heads where they cost more than `limit`. */
+static void plan_tile(Plan *p, int seq, long first, long count, long position, long limit) {
+    const Attention *a = p->args;
+    long oldest = a->window > 0 ? MAX(0, position - a->window + 1) : 0;
+    long begin = oldest / SEGMENT, end = (position + count - 1) / SEGMENT + 1;
+    long rows = count * p->group, each = end - begin;
+    long heads = MIN(a->num_kv_heads, MAX(1, TASK_ROWS / rows));
+    if (heads * each * segment_cost(rows) > limit) {
+        long partial_rows = rows * each * a->num_kv_heads;
+        if (each > 1 && p->partial_rows + partial_rows <= MAX_PARTIAL_ROWS)
+            each = MAX(1, limit / (heads * segment_cost(rows)));
+        heads = MIN(heads, MAX(1, limit / (each * segment_cost(rows))));
+    }
+    bool split = each < end - begin;
+    for (int head = 0; head < a->num_kv_heads; head += heads) {
+        int head_end = (int)MIN(head + heads, a->num_kv_heads);
+        if (split) {
+            if (p->tasks)
+                p->splits[p->split_count] = (Split){begin, end, p->partial_rows,
+                                                    (int)((end - begin + each - 1) / each)};
+            p->split_count++;
+            p->partial_rows += (head_end - head) * rows * (end - begin);
+        }
+        for (long s = begin; s < end; s += each) {
+            if (p->tasks)
+                p->tasks[p->task_count] =
+                    (Task){seq, head, head_end, first, count, s, MIN(s + each, end),
+                           split ? p->split_count - 1 : -1};
+            p->task_count++;
+        }
+    }
+}
+
+int plan_threads(const Plan *p) {
+    return total_cost(p) < SERIAL_COST ? 1 : parallel_threads();
+}
+
+void plan_tasks(Plan *p, int threads) {
+    const Attention *a = p->args;
+    long limit = threads == 1 ? INT64_MAX : MAX(1, total_cost(p) / (TASKS_PER_THREAD * threads));
+    p->task_count = p->split_count = p->partial_rows = 0;
+    for (long b = 0; b < a->batch; b++) {
+        long queries = a->q_indptr[b + 1] - a->q_indptr[b], tokens = tile_tokens(p);
+        long position = a->kv_len[b] - queries;
+        if (queries == 0) continue;
+        /* The longest first: the last tokens of a prompt see the most. */
+        for (long first = (queries - 1) / tokens * tokens; first >= 0; first -= tokens)
+            plan_tile(p, (int)b, first, MIN(tokens, queries - first), position + first, limit);
+    }
+}

@@ -1,0 +1,147 @@
+"""Every operation in plain torch: the oracle of the tests and the fallback on any device.
+
+Written to be read, not to be fast: any floating dtype, any device, float32 arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from sglang.srt.kernels.interface import PackedLinear
+
+if TYPE_CHECKING:
+    from sglang.srt.model_executor.forward_batch import AttentionMeta
+
+
+class ReferenceKernels:
+    """Implements ``interface.Kernels`` with torch operations alone."""
+
+    name = "reference (torch)"
+
+    def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        wide = x.float()
+        mean_square = wide.square().mean(dim=-1, keepdim=True)
+        return (wide * torch.rsqrt(mean_square + eps) * weight.float()).to(x.dtype)
+
+    def add_rms_norm(
+        self, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float
+    ) -> torch.Tensor:
+        residual.add_(x)
+        return self.rms_norm(residual, weight, eps)
+
+    def silu_and_mul(self, x: torch.Tensor) -> torch.Tensor:
+        gate, up = x.float().chunk(2, dim=-1)
+        return (F.silu(gate) * up).to(x.dtype)
+
+    def rope_and_write_kv(
+        self,
+        qkv: torch.Tensor,
+        positions: torch.Tensor,
+        cos_sin: torch.Tensor,
+        k_cache: torch.Tensor,
+        v_cache: torch.Tensor,
+        out_slots: torch.Tensor,
+        *,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        q_norm: torch.Tensor | None,
+        k_norm: torch.Tensor | None,
+        norm_eps: float,
+        interleaved: bool,
+    ) -> None:
+        heads = qkv.unflatten(-1, (num_heads + 2 * num_kv_heads, head_dim))
+        q, k, v = heads.split([num_heads, num_kv_heads, num_kv_heads], dim=1)
+        rows = cos_sin[positions.long()].float().unsqueeze(1)
+        slots = out_slots.long()
+        q_wide, k_wide = q.float(), k.float()
+        if q_norm is not None:
+            q_wide = self.rms_norm(q_wide, q_norm, norm_eps)
+        if k_norm is not None:
+            k_wide = self.rms_norm(k_wide, k_norm, norm_eps)
+        q.copy_(_rotate(q_wide, rows, interleaved))
+        k_cache[slots] = _rotate(k_wide, rows, interleaved).to(k_cache.dtype)
+        v_cache[slots] = v.to(v_cache.dtype)
+
+    def attention(
+        self,
+        q: torch.Tensor,
+        k_cache: torch.Tensor,
+        v_cache: torch.Tensor,
+        meta: AttentionMeta,
+        *,
+        scale: float,
+        window: int,
+        softcap: float,
+    ) -> torch.Tensor:
+        out = torch.empty_like(q, memory_format=torch.contiguous_format)
+        indptr = meta.q_indptr.tolist()
+        starts, lengths = meta.kv_start.tolist(), meta.kv_len.tolist()
+        for b, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            first, last = indptr[b], indptr[b + 1]
+            if first == last:
+                continue
+            slots = meta.kv_slots[start : start + length].long()
+            out[first:last] = _attend(
+                q[first:last], k_cache[slots], v_cache[slots], scale, window, softcap
+            )
+        return out.flatten(1)
+
+    def pack_linear(self, weight: torch.Tensor) -> PackedLinear:
+        return PackedLinear(weight, *weight.shape)
+
+    def linear(
+        self,
+        x: torch.Tensor,
+        packed: PackedLinear,
+        bias: torch.Tensor | None = None,
+        *,
+        out_dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
+        return F.linear(x, packed.data, bias).to(out_dtype or x.dtype)
+
+
+def _rotate(x: torch.Tensor, rows: torch.Tensor, interleaved: bool) -> torch.Tensor:
+    """Rotate the first R of D values of x[T, heads, D] by rows[T, 1, R] = (cos | sin)."""
+    rotary_dim = rows.shape[-1]
+    if rotary_dim == 0:
+        return x
+    cos, sin = rows.chunk(2, dim=-1)
+    turning, rest = x[..., :rotary_dim], x[..., rotary_dim:]
+    if interleaved:
+        first, second = turning[..., 0::2], turning[..., 1::2]
+    else:
+        first, second = turning.chunk(2, dim=-1)
+    turned = (first * cos - second * sin, second * cos + first * sin)
+    if interleaved:
+        return torch.cat((torch.stack(turned, dim=-1).flatten(-2), rest), dim=-1)
+    return torch.cat((*turned, rest), dim=-1)
+
+
+def _attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    scale: float,
+    window: int,
+    softcap: float,
+) -> torch.Tensor:
+    """One sequence: q[n, Hq, D] are its last n tokens, k and v [kv_len, Hk, D]."""
+    n, num_heads, _ = q.shape
+    kv_len, num_kv_heads, _ = k.shape
+    group = num_heads // num_kv_heads
+    k_wide = k.float().repeat_interleave(group, dim=1)
+    v_wide = v.float().repeat_interleave(group, dim=1)
+    scores = torch.einsum("qhd,khd->hqk", q.float(), k_wide) * scale
+    if softcap > 0:
+        scores = softcap * torch.tanh(scores / softcap)
+    key = torch.arange(kv_len, device=q.device)
+    query = torch.arange(kv_len - n, kv_len, device=q.device).unsqueeze(1)
+    hidden = key > query
+    if window > 0:
+        hidden = hidden | (key <= query - window)
+    weights = scores.masked_fill(hidden, -torch.inf).softmax(dim=-1)
+    return torch.einsum("hqk,khd->qhd", weights, v_wide).to(q.dtype)

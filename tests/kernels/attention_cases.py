@@ -1,0 +1,81 @@
+"""Ragged batches over a paged cache with scattered slots, for the attention tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from sglang.srt.kernels.interface import Kernels
+from sglang.srt.model_executor.forward_batch import AttentionMeta
+
+
+@dataclass
+class Case:
+    """Sequence b has kv_lens[b] tokens, of which the last q_lens[b] are queries."""
+
+    q: torch.Tensor
+    k_cache: torch.Tensor
+    v_cache: torch.Tensor
+    slot_rows: list[torch.Tensor]
+    q_lens: list[int]
+
+    def run(
+        self, kernels: Kernels, *, window: int = 0, softcap: float = 0.0, scale: float | None = None
+    ) -> torch.Tensor:
+        meta = make_meta(self.q_lens, self.slot_rows)
+        return kernels.attention(
+            self.q,
+            self.k_cache,
+            self.v_cache,
+            meta,
+            scale=self.q.shape[-1] ** -0.5 if scale is None else scale,
+            window=window,
+            softcap=softcap,
+        )
+
+
+def make_meta(q_lens: list[int], slot_rows: list[torch.Tensor]) -> AttentionMeta:
+    """Rows of a slot table of fixed width, in reverse order and padded with wrong slots."""
+    width = max(len(row) for row in slot_rows) + 3
+    table = torch.full((len(slot_rows), width), 2**30, dtype=torch.int32)
+    starts = torch.zeros(len(slot_rows), dtype=torch.int64)
+    for b, row in enumerate(slot_rows):
+        place = len(slot_rows) - 1 - b
+        table[place, : len(row)] = row
+        starts[b] = place * width
+    indptr = torch.tensor([0, *q_lens]).cumsum(0).int()
+    return AttentionMeta(
+        q_indptr=indptr,
+        kv_slots=table.flatten(),
+        kv_start=starts,
+        kv_len=torch.tensor([len(row) for row in slot_rows], dtype=torch.int32),
+        max_q_len=max(q_lens),
+        max_kv_len=max(len(row) for row in slot_rows),
+    )
+
+
+def make_case(
+    q_lens: list[int],
+    kv_lens: list[int],
+    *,
+    num_heads: int = 4,
+    num_kv_heads: int = 2,
+    head_dim: int = 64,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> Case:
+    """Unused slots hold NaN: a kernel that reads them is found out."""
+    generator = torch.Generator().manual_seed(seed)
+    total = sum(kv_lens)
+    num_slots = total + 17
+    caches = []
+    slots = torch.randperm(num_slots, generator=generator)[:total].int()
+    for _ in range(2):
+        cache = torch.full((num_slots, num_kv_heads, head_dim), torch.nan, dtype=dtype)
+        values = torch.randn(total, num_kv_heads, head_dim, generator=generator)
+        cache[slots.long()] = values.to(dtype)
+        caches.append(cache)
+    fused = torch.randn(sum(q_lens), (num_heads + 2) * head_dim, generator=generator).to(dtype)
+    q = fused[:, : num_heads * head_dim].unflatten(1, (num_heads, head_dim))
+    return Case(q, caches[0], caches[1], list(slots.split(kv_lens)), q_lens)

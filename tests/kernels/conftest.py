@@ -1,0 +1,61 @@
+"""The kernels under test: one instance per code path that this CPU can run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from sglang.srt.kernels.cpu.build import ISA_FLAGS, KernelBuildError
+from sglang.srt.kernels.cpu.kernels import CpuKernels
+
+NEEDED_FEATURES = {
+    "avx512_bf16": {"avx512_bf16", "avx512f", "avx512bw", "avx512vl", "avx512dq"},
+    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"},
+    "avx2": {"avx2", "fma"},
+    "portable": set(),
+}
+
+
+def cpu_features() -> set[str]:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return set()
+    for line in cpuinfo.read_text().splitlines():
+        if line.startswith("flags"):
+            return set(line.split(":")[1].split())
+    return set()
+
+
+@functools.cache
+def kernels_for(isa: str) -> CpuKernels:
+    return CpuKernels(isa)
+
+
+@pytest.fixture(params=[isa for isa in ISA_FLAGS if isa != "native"])
+def kernels(request: pytest.FixtureRequest) -> CpuKernels:
+    missing = NEEDED_FEATURES[request.param] - cpu_features()
+    if missing:
+        pytest.skip(f"this CPU lacks {', '.join(sorted(missing))}")
+    try:
+        return kernels_for(request.param)
+    except KernelBuildError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small cases run faster on one thread; ``many_threads`` asks for a team."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def many_threads(one_thread: None) -> int:
+    torch.set_num_threads(3)
+    return 3
