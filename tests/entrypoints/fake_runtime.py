@@ -60,9 +60,7 @@ def make_tokenizer() -> Tokenizer:
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens([AddedToken(token, special=True) for token in SPECIALS])
     named = {"eos_token": SPECIALS[0]}
-    return Tokenizer(
-        FastBackend(core), SpecialTokens(named, tuple(SPECIALS)), chat_template=CHATML
-    )
+    return Tokenizer(FastBackend(core), SpecialTokens(named, tuple(SPECIALS)), chat_template=CHATML)
 
 
 def make_config(**changes: Any) -> ModelConfig:

@@ -62,8 +62,9 @@ def test_the_shape_of_an_answer(client: httpx.Client) -> None:
     assert answer.pop("created") > 0
     count = len("Grüße 🌍!".encode()) + 1
     prompt = len(
-        "<|im_start|>user\nSay it.<|im_end|>\n<|im_start|>assistant\n"
-        .replace("<|im_start|>", "\0").replace("<|im_end|>", "\0")
+        "<|im_start|>user\nSay it.<|im_end|>\n<|im_start|>assistant\n".replace(
+            "<|im_start|>", "\0"
+        ).replace("<|im_end|>", "\0")
     )
     assert answer == {
         "object": "chat.completion",

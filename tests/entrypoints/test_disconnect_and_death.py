@@ -59,9 +59,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream_frees_the_engine(
     with serve(say("x" * 500, stop=False), step_seconds=0.01) as server:
         limit = {"sampling_params": {"max_new_tokens": 400}}
         more = limit if path == "/generate" else {"max_tokens": 400}
-        send_and_leave(
-            server, path, {**body, **more, "stream": True}, lambda conn: conn.recv(1000)
-        )
+        send_and_leave(server, path, {**body, **more, "stream": True}, lambda conn: conn.recv(1000))
         server.assert_idle()
         assert len(server.engine.aborted) == 1
 
@@ -122,9 +120,7 @@ def test_death_in_the_middle_of_a_stream_is_an_event() -> None:
     with (
         serve(say("x" * 400, stop=False), step_seconds=0.01) as server,
         httpx.Client(base_url=server.url) as client,
-        client.stream(
-            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
-        ) as response,
+        client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as response,
     ):
         assert response.status_code == 200
         lines = (line for line in response.iter_lines() if line)
@@ -144,9 +140,7 @@ def test_a_defect_while_decoding_ends_that_request_alone(monkeypatch: pytest.Mon
             raise ZeroDivisionError
 
         with monkeypatch.context() as patch:
-            patch.setattr(
-                "sglang.srt.managers.request_state.SequenceState.absorb", broken
-            )
+            patch.setattr("sglang.srt.managers.request_state.SequenceState.absorb", broken)
             response = client.post("/generate", json={"text": "x"})
             assert response.status_code == 500
             assert "ZeroDivision" not in response.text

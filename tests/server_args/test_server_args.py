@@ -31,7 +31,7 @@ def another_value(option: Option) -> object:
 
 def problem(**options: object) -> str:
     with pytest.raises(ServerArgsError) as error:
-        ServerArgs(**options)  # type: ignore[arg-type]
+        ServerArgs(**options)
     return str(error.value)
 
 
@@ -97,9 +97,9 @@ def test_minus_one_turns_chunking_off() -> None:
 
 def test_values_take_their_normal_form() -> None:
     args = ServerArgs(
-        model_path=Path("/models/a"),  # type: ignore[arg-type]
+        model_path=Path("/models/a"),
         watchdog_timeout=5,
-        json_model_override_args={"num_hidden_layers": 1},  # type: ignore[arg-type]
+        json_model_override_args={"num_hidden_layers": 1},
     )
     assert args.model_path == "/models/a"
     assert isinstance(args.watchdog_timeout, float)

@@ -93,9 +93,7 @@ async def _serve(args: ServerArgs) -> int:
 class Server(uvicorn.Server):
     """uvicorn with a warm-up between listening and the message that all is ready."""
 
-    def __init__(
-        self, args: ServerArgs, state: ServerState, on_ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, args: ServerArgs, state: ServerState, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 create_app(state),

@@ -7,9 +7,7 @@ from typing import Any
 from sglang.srt.managers.errors import NotImplementedYetError, RequestError
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
-FIELDS = frozenset(
-    {"role", "content", "name", "reasoning_content", "tool_calls", "tool_call_id"}
-)
+FIELDS = frozenset({"role", "content", "name", "reasoning_content", "tool_calls", "tool_call_id"})
 _EMPTY_IN_ANSWERS = ("annotations", "audio", "function_call", "refusal")
 """Fields that answers have and clients send back; they may be here, but empty."""
 

@@ -1,0 +1,1 @@
+"""Helpers for tests and for the examples of the documentation."""
