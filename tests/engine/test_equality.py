@@ -89,6 +89,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "retracted": {"max_total_tokens": 230, "schedule_conservativeness": 0.01},
     "fcfs": {"schedule_policy": "fcfs"},
     "reference kernels": {"attention_backend": "torch_native"},
+    "no recorded forward": {"disable_cpu_plan": True},
 }
 
 

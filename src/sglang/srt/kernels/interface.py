@@ -47,6 +47,13 @@ class Kernels(Protocol):
         """silu(x[:, :I]) * x[:, I:] for x[T, 2I]; returns [T, I]."""
         ...
 
+    def gather_rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Rows ``index`` [M] int64 of ``table`` [N, H], as a new tensor [M, H].
+
+        Raises IndexError for an index outside of the table.
+        """
+        ...
+
     def rope_and_write_kv(
         self,
         qkv: torch.Tensor,

@@ -36,6 +36,9 @@ class ReferenceKernels:
         gate, up = x.float().chunk(2, dim=-1)
         return (F.silu(gate) * up).to(x.dtype)
 
+    def gather_rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return table.index_select(0, index)
+
     def rope_and_write_kv(
         self,
         qkv: torch.Tensor,

@@ -11,13 +11,14 @@ from sglang.srt.layers.linear import Linear
 class Embedding:
     """One vector a token of the vocabulary."""
 
-    def __init__(self, weight: torch.Tensor) -> None:
+    def __init__(self, kernels: Kernels, weight: torch.Tensor) -> None:
         """``weight`` [V, H]."""
-        self.weight = weight
+        self._kernels = kernels
+        self._weight = weight
 
     def __call__(self, input_ids: torch.Tensor) -> torch.Tensor:
         """[T] int64 -> [T, H], a new tensor."""
-        return self.weight.index_select(0, input_ids)
+        return self._kernels.gather_rows(self._weight, input_ids)
 
 
 class LMHead:

@@ -11,11 +11,14 @@ import torch
 
 from sglang.srt.configs.model_config import ModelConfig, load_model_config
 from sglang.srt.kernels import select_kernels
+from sglang.srt.kernels.cpu.kernels import CpuKernels
+from sglang.srt.kernels.interface import Kernels
 from sglang.srt.managers.request_memory import RequestMemory
 from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
 from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.memory import choose_num_slots, free_memory
 from sglang.srt.model_executor.model_runner import ModelRunner
+from sglang.srt.model_executor.recorded_forward import record_forward
 from sglang.srt.models.interface import CausalLM
 from sglang.srt.models.load import load_model
 from sglang.srt.server_args import ServerArgs
@@ -26,6 +29,9 @@ DEFAULT_MAX_RUNNING = 256
 DEFAULT_CHUNK = {"cpu": 1024, "cuda": 8192}
 """Prompt tokens a step: long enough to be efficient, short enough not to delay decoding."""
 
+MAX_RECORDED_TOKENS = 4096
+"""Larger steps, which only happen without chunked prefill, gain nothing from a recording."""
+
 ATTENTION_BACKENDS = {"auto": None, "cpu": "cpu-c", "torch_native": "reference"}
 
 
@@ -34,6 +40,7 @@ class Engine:
     """A scheduler ready to step, and what is worth telling about it."""
 
     scheduler: Scheduler
+    runner: ModelRunner
     info: dict[str, Any]
 
 
@@ -57,12 +64,13 @@ def build_engine(args: ServerArgs, model_path: str) -> Engine:
     kernels = select_kernels(device.type, dtype, prefer=ATTENTION_BACKENDS[args.attention_backend])
     logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
     model = load_model(config, device=device, kernels=kernels, load_format=args.load_format)
-    return _assemble(args, config, model, dtype, device)
+    return _assemble(args, config, model, kernels, device)
 
 
 def _assemble(
-    args: ServerArgs, config: ModelConfig, model: CausalLM, dtype: torch.dtype, device: torch.device
+    args: ServerArgs, config: ModelConfig, model: CausalLM, kernels: Kernels, device: torch.device
 ) -> Engine:
+    dtype: torch.dtype = getattr(torch, config.dtype)
     per_slot = KVPool.bytes_per_slot(model.num_layers, model.num_kv_heads, model.head_dim, dtype)
     num_slots = choose_num_slots(
         free_bytes=free_memory(device),
@@ -81,7 +89,17 @@ def _assemble(
         max_context=settings.max_context,
         prefix_cache=settings.prefix_cache,
     )
-    runner = ModelRunner(model, pool, memory.table.slots, device)
+    recorded = None
+    if isinstance(kernels, CpuKernels) and not args.disable_cpu_plan:
+        recorded = record_forward(
+            model,
+            kernels,
+            pool,
+            memory.table.slots,
+            max_tokens=min(settings.prefill_budget, MAX_RECORDED_TOKENS),
+            max_sequences=settings.max_running_requests,
+        )
+    runner = ModelRunner(model, pool, memory.table.slots, device, recorded)
     info = {
         "max_total_num_tokens": num_slots,
         "max_running_requests": settings.max_running_requests,
@@ -91,7 +109,7 @@ def _assemble(
         "dtype": config.dtype,
         "device": device.type,
     }
-    return Engine(Scheduler(settings, runner, memory), info)
+    return Engine(Scheduler(settings, runner, memory), runner, info)
 
 
 def scheduler_config(

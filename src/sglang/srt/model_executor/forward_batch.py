@@ -7,7 +7,7 @@ the end of its ``kv_len[b]`` tokens. Everything is flat; nothing is padded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,3 +54,23 @@ class ForwardBatch:
     logits_rows: torch.Tensor
     """[R] int64, the rows of T whose logits are wanted."""
     kv_pool: KVPool
+
+    def to(self, device: torch.device) -> ForwardBatch:
+        """The same with its inputs on ``device`` (the pool is there already)."""
+        if self.input_ids.device == device:
+            return self
+        meta = self.attention
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            positions=self.positions.to(device),
+            out_slots=self.out_slots.to(device),
+            attention=replace(
+                meta,
+                q_indptr=meta.q_indptr.to(device),
+                kv_slots=meta.kv_slots.to(device),
+                kv_start=meta.kv_start.to(device),
+                kv_len=meta.kv_len.to(device),
+            ),
+            logits_rows=self.logits_rows.to(device),
+        )

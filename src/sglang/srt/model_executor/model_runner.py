@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sglang.srt.managers.batch import Batch, BatchEntry, BatchResult
 from sglang.srt.managers.io_struct import TokenLogprobs
 from sglang.srt.mem_cache.kv_pool import KVPool
-from sglang.srt.model_executor.forward_batch import AttentionMeta, ForwardBatch
+from sglang.srt.model_executor.recorded_forward import RecordedForward, forward_batch
+from sglang.srt.model_executor.step_arrays import StepArrays, make_step_arrays
 from sglang.srt.models.interface import CausalLM
 from sglang.srt.sampling.logprobs import gather_logprobs
 from sglang.srt.sampling.sampler import make_sampling_batch, sample
@@ -22,17 +23,22 @@ class ModelRunner:
     """Owns the model's tensors; the scheduler tells it what to compute.
 
     ``slots`` is the slot table [rows, width] int32, written by the scheduler and read here.
+    ``recorded`` serves the batches that fit it.
     """
 
     def __init__(
-        self, model: CausalLM, kv_pool: KVPool, slots: NDArray[np.int32], device: torch.device
+        self,
+        model: CausalLM,
+        kv_pool: KVPool,
+        slots: NDArray[np.int32],
+        device: torch.device,
+        recorded: RecordedForward | None = None,
     ) -> None:
         self.model = model
         self._kv_pool = kv_pool
         self._slots = slots
         self._device = device
-        # On the CPU attention reads the scheduler's own table.
-        self._flat_slots = torch.from_numpy(slots.reshape(-1)) if device.type == "cpu" else None
+        self._recorded = recorded
 
     @torch.inference_mode()
     def execute(self, batch: Batch) -> BatchResult:
@@ -47,7 +53,7 @@ class ModelRunner:
             rows.extend(
                 range(q_indptr[i] + first - batch[i].start, q_indptr[i] + last - batch[i].start)
             )
-        hidden = self.model.forward(self._forward_batch(batch, q_indptr, rows))
+        hidden = self._forward(make_step_arrays(batch, q_indptr, rows, self._slots))
         result = BatchResult(next_tokens={})
         if sampling:
             self._sample(batch, sampling, hidden[: len(sampling)], result)
@@ -55,54 +61,22 @@ class ModelRunner:
             self._score_prompts(batch, scored, hidden[len(sampling) :], result)
         return result
 
-    # ----------------------------------------------------------------- input
+    def _forward(self, arrays: StepArrays) -> torch.Tensor:
+        """Hidden states [R, H] of the rows whose logits are wanted."""
+        if self._recorded is not None and self._recorded.fits(arrays):
+            return self._recorded.run(arrays)
+        kv_slots, kv_start = self._kv_slots(arrays)
+        batch = forward_batch(arrays._replace(kv_start=kv_start), kv_slots, self._kv_pool)
+        return self.model.forward(batch.to(self._device))
 
-    def _forward_batch(
-        self, batch: Batch, q_indptr: NDArray[np.int32], rows: list[int]
-    ) -> ForwardBatch:
-        starts = np.array([e.start for e in batch], dtype=np.int32)
-        table_rows = np.array([e.request.row for e in batch], dtype=np.int64)
-        counts = np.diff(q_indptr)
-        kv_len = starts + counts
-        if int(q_indptr[-1]) == len(batch):
-            positions, token_rows = starts, table_rows
-            ids = np.array([e.request.tokens[e.start] for e in batch], dtype=np.int64)
-        else:
-            token_rows = np.repeat(table_rows, counts)
-            positions = np.arange(q_indptr[-1], dtype=np.int32)
-            positions += np.repeat(starts - q_indptr[:-1], counts)
-            ids = np.concatenate([e.request.tokens[e.start : e.start + e.count] for e in batch])
-        kv_slots, kv_start = self._kv_slots(table_rows, kv_len)
-        return ForwardBatch(
-            input_ids=self._tensor(ids.astype(np.int64, copy=False)),
-            positions=self._tensor(positions),
-            out_slots=self._tensor(self._slots[token_rows, positions]),
-            attention=AttentionMeta(
-                q_indptr=self._tensor(q_indptr),
-                kv_slots=kv_slots,
-                kv_start=self._tensor(kv_start),
-                kv_len=self._tensor(kv_len),
-                max_q_len=int(counts.max()),
-                max_kv_len=int(kv_len.max()),
-            ),
-            logits_rows=self._tensor(np.array(rows, dtype=np.int64)),
-            kv_pool=self._kv_pool,
-        )
-
-    def _kv_slots(
-        self, table_rows: NDArray[np.int64], kv_len: NDArray[np.int32]
-    ) -> tuple[torch.Tensor, NDArray[np.int64]]:
+    def _kv_slots(self, arrays: StepArrays) -> tuple[torch.Tensor, NDArray[np.int64]]:
         """Slot lists of the sequences: the table itself, or a compact copy for a device."""
-        width = self._slots.shape[1]
-        if self._flat_slots is not None:
-            return self._flat_slots, table_rows * width
-        start = np.zeros(len(kv_len), dtype=np.int64)
-        np.cumsum(kv_len[:-1], out=start[1:])
-        lists = [self._slots[row, :n] for row, n in zip(table_rows, kv_len, strict=True)]
-        return self._tensor(np.concatenate(lists)), start
-
-    def _tensor(self, array: NDArray[np.generic]) -> torch.Tensor:
-        return torch.from_numpy(array).to(self._device, non_blocking=True)
+        if self._device.type == "cpu":
+            return torch.from_numpy(self._slots.reshape(-1)), arrays.kv_start
+        start = np.zeros(len(arrays.kv_len), dtype=np.int64)
+        np.cumsum(arrays.kv_len[:-1], out=start[1:])
+        rows = zip(arrays.table_rows, arrays.kv_len, strict=True)
+        return torch.from_numpy(np.concatenate([self._slots[row, :n] for row, n in rows])), start
 
     # ----------------------------------------------------------------- output
 

@@ -50,7 +50,7 @@ class Decoder:
         ]
         return cls(
             facts,
-            embedding=Embedding(table),
+            embedding=Embedding(kernels, table),
             layers=layers,
             final_norm=reader.read(TensorSpec(cls.names.final_norm, (facts.hidden_size,))),
             lm_head=LMHead(kernels, head),
@@ -95,7 +95,8 @@ class Decoder:
             attended = self._attention(layer, index, x, batch)
             if index == self.num_layers - 1:
                 # Nothing reads the other rows any more.
-                attended, residual = attended[batch.logits_rows], residual[batch.logits_rows]
+                attended = kernels.gather_rows(attended, batch.logits_rows)
+                residual = kernels.gather_rows(residual, batch.logits_rows)
                 if not len(residual):
                     return residual
             x = layer.o(attended)

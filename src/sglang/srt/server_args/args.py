@@ -367,6 +367,9 @@ class ServerArgs:
     disable_overlap_schedule: bool = DEBUG.already(
         False, "Do not prepare a batch while another runs; so already."
     )
+    disable_cpu_plan: bool = DEBUG.option(
+        False, "On a CPU, call each operation from Python instead of replaying them from C."
+    )
     enable_nan_detection: bool = DEBUG.planned(False, "Warn when logits are not numbers.")
     enable_p2p_check: bool = DEBUG.planned(False, "Check that GPUs can read each other's memory.")
     triton_attention_reduce_in_fp32: bool = DEBUG.planned(

@@ -133,7 +133,15 @@ def default_text(option: Option) -> str:
 def parse_command_line(argv: Sequence[str], prog: str) -> ServerArgs:
     """See :meth:`ServerArgs.from_cli`."""
     parser = ServerArgumentParser(prog, "Serve a model over HTTP.")
-    given = vars(parser.parse_args(argv))
+    return server_args_from(parser, vars(parser.parse_args(argv)))
+
+
+def server_args_from(parser: ServerArgumentParser, given: dict[str, Any]) -> ServerArgs:
+    """The options that ``parser`` has found, over those of the file that ``config`` names.
+
+    Tools with options of their own add them to a parser and take them out of ``given`` first.
+    Exits like argparse if a value cannot be taken.
+    """
     config = given.pop("config", None)
     try:
         defaults = read_config(Path(config)) if config is not None else {}

@@ -11,11 +11,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import torch
 
 from sglang.srt.kernels.cpu.build import load_library
+from sglang.srt.kernels.cpu.recording import Counts, NotRecordable, Operation, Recording, Tape
 from sglang.srt.kernels.interface import PackedLinear
 from sglang.srt.kernels.reference import ReferenceKernels
 
@@ -26,6 +27,7 @@ DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1}
 MAX_HEAD_DIM = 1024
 
 # The C structs of the same names: addresses, then int64_t, then double.
+GATHER = Struct("@3P4q")
 NORM = Struct("@4P4qd")
 GATE = Struct("@2P4q")
 ROPE = Struct("@8P8qd")
@@ -47,22 +49,63 @@ class CpuKernels:
         library.isa_name.restype = ctypes.c_char_p
         self.isa: str = library.isa_name().decode()
         self.name = f"cpu-c ({self.isa})"
-        self._rms_norm = _struct_function(library.rms_norm)
-        self._silu_and_mul = _struct_function(library.silu_and_mul)
-        self._rope = _struct_function(library.rope_and_write_kv)
-        self._attention = _struct_function(library.attention)
-        self._pack_linear = _struct_function(library.pack_linear)
-        self._linear = _struct_function(library.linear)
+        self._rms_norm = Operation(library.rms_norm, NORM, counts_rows_at=4)
+        self._silu_and_mul = Operation(library.silu_and_mul, GATE, counts_rows_at=2)
+        self._rope = Operation(library.rope_and_write_kv, ROPE, counts_rows_at=8)
+        self._attention = Operation(library.attention, ATTENTION, counts_rows_at=8)
+        self._gather_rows = Operation(library.gather_rows, GATHER, counts_rows_at=3)
+        self._linear = Operation(library.linear, LINEAR, counts_rows_at=4)
+        self._pack_linear = Operation(library.pack_linear, PACK, counts_rows_at=2)
+        self._replay = library.replay
         self._packed_bytes = library.packed_bytes
         self._packed_bytes.argtypes = [ctypes.c_int64] * 3
         self._packed_bytes.restype = ctypes.c_int64
         # The layers of a step share one AttentionMeta: it is checked once.
         self._checked_meta: AttentionMeta | None = None
+        self._tape: Tape | None = None
+
+    def record(self, function: Callable[[], torch.Tensor], counts: Counts) -> Recording:
+        """Note the operations that ``function`` asks for, without doing any, for replay.
+
+        ``counts`` are the numbers of tokens, of logits rows and of sequences that the inputs have
+        now, three different ones; a replay may give any numbers up to these. Everything else,
+        all addresses above all, stays as it is. What ``function`` does without these kernels is
+        not noted.
+
+        Raises NotRecordable if an operation has no path in C.
+        """
+        self._tape = Tape(counts)
+        try:
+            result = function()
+            return Recording(self._replay, self._tape, result)
+        finally:
+            self._tape = None
+
+    def _call(self, operation: Operation, *fields: float) -> bool:
+        """Do it, or note it for later. False if memory is out or an index out of range."""
+        packed = operation.layout.pack(*fields)
+        if self._tape is None:
+            return not operation.function(packed)
+        self._tape.note(operation, packed)
+        return True
+
+    def _new(
+        self, purpose: str, like: torch.Tensor, rows: int, columns: int, dtype: torch.dtype
+    ) -> torch.Tensor:
+        if self._tape is None:
+            return like.new_empty((rows, columns), dtype=dtype)
+        return self._tape.new(purpose, rows, columns, dtype)
+
+    def _fallback(self) -> ReferenceKernels:
+        """For what the C code has no path for."""
+        if self._tape is not None:
+            raise NotRecordable("an operation of this model has no C kernel")
+        return self._reference
 
     def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         code = DTYPE_CODES.get(x.dtype)
         if code is None or weight.dtype != x.dtype:
-            return self._reference.rms_norm(x, weight, eps)
+            return self._fallback().rms_norm(x, weight, eps)
         return self._norm(x, None, weight, eps, code)
 
     def add_rms_norm(
@@ -70,7 +113,7 @@ class CpuKernels:
     ) -> torch.Tensor:
         code = DTYPE_CODES.get(x.dtype)
         if code is None or weight.dtype != x.dtype or residual.dtype != x.dtype:
-            return self._reference.add_rms_norm(x, residual, weight, eps)
+            return self._fallback().add_rms_norm(x, residual, weight, eps)
         if residual.shape != x.shape or not residual.is_contiguous():
             raise ValueError(
                 f"residual must be contiguous and shaped as x {tuple(x.shape)}, "
@@ -90,32 +133,52 @@ class CpuKernels:
         rows, width = x.shape
         if weight.shape != (width,) or not weight.is_contiguous():
             raise ValueError(f"weight must be contiguous [{width}], got {_describe(weight)}")
-        out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        self._rms_norm(
-            NORM.pack(
-                x.data_ptr(),
-                0 if residual is None else residual.data_ptr(),
-                weight.data_ptr(),
-                out.data_ptr(),
-                rows,
-                width,
-                stride,
-                code,
-                eps,
-            )
+        out = self._new("norm", x, rows, width, x.dtype)
+        self._call(
+            self._rms_norm,
+            x.data_ptr(),
+            0 if residual is None else residual.data_ptr(),
+            weight.data_ptr(),
+            out.data_ptr(),
+            rows,
+            width,
+            stride,
+            code,
+            eps,
         )
         return out
 
     def silu_and_mul(self, x: torch.Tensor) -> torch.Tensor:
         code = DTYPE_CODES.get(x.dtype)
         if code is None:
-            return self._reference.silu_and_mul(x)
+            return self._fallback().silu_and_mul(x)
         stride = _row_stride("x", x)
         rows, both = x.shape
         if both % 2:
             raise ValueError(f"x must have an even number of columns, got {both}")
-        out = x.new_empty((rows, both // 2))
-        self._silu_and_mul(GATE.pack(x.data_ptr(), out.data_ptr(), rows, both // 2, stride, code))
+        out = self._new("gate", x, rows, both // 2, x.dtype)
+        self._call(self._silu_and_mul, x.data_ptr(), out.data_ptr(), rows, both // 2, stride, code)
+        return out
+
+    def gather_rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        if table.dtype not in DTYPE_CODES:
+            return self._fallback().gather_rows(table, index)
+        stride = _row_stride("table", table) * table.itemsize
+        _check_indices("index", index, torch.int64)
+        rows, width = index.shape[0], table.shape[1]
+        out = self._new("gather", table, rows, width, table.dtype)
+        row_bytes = width * table.itemsize
+        if not self._call(
+            self._gather_rows,
+            table.data_ptr(),
+            index.data_ptr(),
+            out.data_ptr(),
+            rows,
+            table.shape[0],
+            row_bytes,
+            stride,
+        ):
+            raise IndexError(f"an index is outside of the {table.shape[0]} rows of the table")
         return out
 
     def rope_and_write_kv(
@@ -145,7 +208,7 @@ class CpuKernels:
             or (k_norm is not None and k_norm.dtype != dtype)
             or head_dim > MAX_HEAD_DIM
         ):
-            self._reference.rope_and_write_kv(
+            self._fallback().rope_and_write_kv(
                 qkv,
                 positions,
                 cos_sin,
@@ -182,26 +245,25 @@ class CpuKernels:
         for name, norm in (("q_norm", q_norm), ("k_norm", k_norm)):
             if norm is not None and (norm.shape != (head_dim,) or not norm.is_contiguous()):
                 raise ValueError(f"{name} must be contiguous [{head_dim}], got {_describe(norm)}")
-        self._rope(
-            ROPE.pack(
-                qkv.data_ptr(),
-                positions.data_ptr(),
-                cos_sin.data_ptr(),
-                k_cache.data_ptr(),
-                v_cache.data_ptr(),
-                out_slots.data_ptr(),
-                0 if q_norm is None else q_norm.data_ptr(),
-                0 if k_norm is None else k_norm.data_ptr(),
-                tokens,
-                stride,
-                num_heads,
-                num_kv_heads,
-                head_dim,
-                rotary_dim,
-                interleaved,
-                code,
-                norm_eps,
-            )
+        self._call(
+            self._rope,
+            qkv.data_ptr(),
+            positions.data_ptr(),
+            cos_sin.data_ptr(),
+            k_cache.data_ptr(),
+            v_cache.data_ptr(),
+            out_slots.data_ptr(),
+            0 if q_norm is None else q_norm.data_ptr(),
+            0 if k_norm is None else k_norm.data_ptr(),
+            tokens,
+            stride,
+            num_heads,
+            num_kv_heads,
+            head_dim,
+            rotary_dim,
+            interleaved,
+            code,
+            norm_eps,
         )
 
     def attention(
@@ -225,7 +287,7 @@ class CpuKernels:
             or head_dim % 8
             or head_dim > MAX_HEAD_DIM
         ):
-            return self._reference.attention(
+            return self._fallback().attention(
                 q, k_cache, v_cache, meta, scale=scale, window=window, softcap=softcap
             )
         token_stride, head_stride, item_stride = q.stride()
@@ -245,29 +307,27 @@ class CpuKernels:
             _check_indices("kv_start", meta.kv_start, torch.int64, batch)
             _check_indices("kv_len", meta.kv_len, torch.int32, batch)
             self._checked_meta = meta
-        out = q.new_empty((tokens, num_heads * head_dim))
-        failed = self._attention(
-            ATTENTION.pack(
-                q.data_ptr(),
-                k_cache.data_ptr(),
-                v_cache.data_ptr(),
-                out.data_ptr(),
-                meta.q_indptr.data_ptr(),
-                meta.kv_slots.data_ptr(),
-                meta.kv_start.data_ptr(),
-                meta.kv_len.data_ptr(),
-                batch,
-                token_stride,
-                num_heads,
-                num_kv_heads,
-                head_dim,
-                window,
-                code,
-                scale,
-                softcap,
-            )
-        )
-        if failed:
+        out = self._new("attention", q, tokens, num_heads * head_dim, dtype)
+        if not self._call(
+            self._attention,
+            q.data_ptr(),
+            k_cache.data_ptr(),
+            v_cache.data_ptr(),
+            out.data_ptr(),
+            meta.q_indptr.data_ptr(),
+            meta.kv_slots.data_ptr(),
+            meta.kv_start.data_ptr(),
+            meta.kv_len.data_ptr(),
+            batch,
+            token_stride,
+            num_heads,
+            num_kv_heads,
+            head_dim,
+            window,
+            code,
+            scale,
+            softcap,
+        ):
             raise MemoryError(f"no memory for the attention of {tokens} tokens")
         return out
 
@@ -276,11 +336,11 @@ class CpuKernels:
             raise ValueError(f"weight must be [N, K], got {_describe(weight)}")
         code = DTYPE_CODES.get(weight.dtype)
         if code is None:
-            return self._reference.pack_linear(weight)
+            return self._fallback().pack_linear(weight)
         n, k = weight.shape
         weight = weight.contiguous()
         data = weight.new_empty(self._packed_bytes(n, k, code) // weight.itemsize)
-        self._pack_linear(PACK.pack(weight.data_ptr(), data.data_ptr(), n, k, code))
+        self._call(self._pack_linear, weight.data_ptr(), data.data_ptr(), n, k, code)
         return PackedLinear(data, n, k)
 
     def linear(
@@ -295,7 +355,7 @@ class CpuKernels:
         dtype = data.dtype
         code = DTYPE_CODES.get(dtype)
         if code is None:
-            return self._reference.linear(x, packed, bias, out_dtype=out_dtype)
+            return self._fallback().linear(x, packed, bias, out_dtype=out_dtype)
         out_code = code if out_dtype is None else DTYPE_CODES.get(out_dtype)
         if out_code is None:
             raise ValueError(f"out_dtype must be float32 or bfloat16, got {out_dtype}")
@@ -307,32 +367,24 @@ class CpuKernels:
             bias.shape != (n,) or bias.dtype != dtype or not bias.is_contiguous()
         ):
             raise ValueError(f"bias must be contiguous [{n}] of {dtype}, got {_describe(bias)}")
-        out = x.new_empty((rows, n), dtype=out_dtype)
-        failed = self._linear(
-            LINEAR.pack(
-                x.data_ptr(),
-                data.data_ptr(),
-                0 if bias is None else bias.data_ptr(),
-                out.data_ptr(),
-                rows,
-                n,
-                k,
-                stride,
-                code,
-                out_code,
-            )
-        )
-        if failed:
+        if self._tape is not None:
+            self._tape.work += n * k
+        out = self._new("linear", x, rows, n, out_dtype or dtype)
+        if not self._call(
+            self._linear,
+            x.data_ptr(),
+            data.data_ptr(),
+            0 if bias is None else bias.data_ptr(),
+            out.data_ptr(),
+            rows,
+            n,
+            k,
+            stride,
+            code,
+            out_code,
+        ):
             raise MemoryError(f"no memory for the product of {rows} rows of {k}")
         return out
-
-
-def _struct_function(function: Any) -> Callable[[bytes], int]:
-    """A function of the library that takes the address of a struct; those that return nothing
-    return something here, to be ignored."""
-    function.argtypes = [ctypes.c_char_p]
-    function.restype = ctypes.c_int
-    return cast("Callable[[bytes], int]", function)
 
 
 def _row_stride(name: str, x: torch.Tensor) -> int:

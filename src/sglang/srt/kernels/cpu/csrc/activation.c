@@ -31,6 +31,7 @@ static void gate_range(const void *context, long begin, long end) {
     else gate_rows(g, begin, end, DTYPE_BF16);
 }
 
-EXPORT void silu_and_mul(const Gate *g) {
+EXPORT int silu_and_mul(const Gate *g) {
     parallel_ranges(g->rows, 16384 / MAX(g->width, 1), gate_range, g);
+    return 0;
 }

@@ -42,6 +42,12 @@ void parallel_tasks(long count, int threads, task_fn task, const void *context);
 typedef void (*range_fn)(const void *context, long begin, long end);
 void parallel_ranges(long count, long serial_below, range_fn range, const void *context);
 
+/* Runs work(data), whose parallel loops then start and end faster; returns its result. */
+int run_with_crew(int (*work)(void *data), void *data);
+
+/* The same on this thread alone. */
+int run_solo(int (*work)(void *data), void *data);
+
 /* At least `bytes` bytes, 64-byte aligned, that stay the calling thread's until its next call.
  * NULL when memory is out. */
 void *scratch(size_t bytes);

@@ -60,7 +60,7 @@ EXPORT int64_t packed_bytes(int64_t n, int64_t k, int64_t dtype) {
     return panel_count(n) * (int64_t)panel_bytes(k, (int)dtype);
 }
 
-EXPORT void pack_linear(const Pack *p) {
+EXPORT int pack_linear(const Pack *p) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     /* Fewer page-table walks when the whole matrix is read for one token. */
     long page = sysconf(_SC_PAGESIZE);
@@ -69,4 +69,5 @@ EXPORT void pack_linear(const Pack *p) {
     if (aligned < end) madvise(aligned, (size_t)(end - aligned), MADV_HUGEPAGE);
 #endif
     parallel_ranges(panel_count(p->n), 4, pack_range, p);
+    return 0;
 }

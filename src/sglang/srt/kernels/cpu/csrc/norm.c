@@ -55,6 +55,7 @@ static void norm_range(const void *context, long begin, long end) {
     else norm_rows(n, begin, end, DTYPE_BF16);
 }
 
-EXPORT void rms_norm(const Norm *n) {
+EXPORT int rms_norm(const Norm *n) {
     parallel_ranges(n->rows, 32768 / MAX(n->width, 1), norm_range, n);
+    return 0;
 }

@@ -77,7 +77,8 @@ static void rope_range(const void *context, long begin, long end) {
     else rope_tokens(r, begin, end, DTYPE_BF16);
 }
 
-EXPORT void rope_and_write_kv(const Rope *r) {
+EXPORT int rope_and_write_kv(const Rope *r) {
     int64_t width = (r->num_heads + r->num_kv_heads) * r->head_dim;
     parallel_ranges(r->tokens, 16384 / MAX(width, 1), rope_range, r);
+    return 0;
 }
