@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from sglang.srt.kernels.interface import Kernels
 from sglang.srt.managers.request_memory import RequestMemory
 from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
 from sglang.srt.mem_cache.kv_pool import KVPool
+from sglang.srt.model_executor.cpu_threads import set_cpu_threads
 from sglang.srt.model_executor.memory import choose_num_slots, free_memory
 from sglang.srt.model_executor.model_runner import ModelRunner
 from sglang.srt.model_executor.recorded_forward import record_forward
@@ -147,9 +147,3 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: no CUDA device is available; use --device cpu")
     return torch.device(name)
-
-
-def set_cpu_threads() -> None:
-    """One compute thread a core that this process may use, unless OMP_NUM_THREADS says else."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
