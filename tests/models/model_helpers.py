@@ -151,7 +151,7 @@ class HandDriver:
             model.num_kv_heads,
             model.head_dim,
             dtype,
-            torch.device("cpu"),
+            ReferenceKernels().allocate,
         )
         for cache in (*self.pool.k, *self.pool.v):
             cache.fill_(torch.nan)  # reading a slot that was never written must show

@@ -29,23 +29,23 @@ def select_kernels(device: str, dtype: torch.dtype, *, prefer: str | None = None
     if prefer is not None and prefer not in CHOICES:
         raise ValueError(f"prefer is {prefer!r}; known kernels: {', '.join(CHOICES)}")
     if prefer == "reference":
-        return ReferenceKernels()
+        return ReferenceKernels(device)
     if device.partition(":")[0] != "cpu":
         if prefer == "cpu-c":
             raise ValueError(f"the kernels cpu-c do not run on device {device!r}")
         logger.info("no kernels for device %s yet: using the torch reference", device)
-        return ReferenceKernels()
+        return ReferenceKernels(device)
 
     from sglang.srt.kernels.cpu.build import KernelBuildError
     from sglang.srt.kernels.cpu.kernels import DTYPE_CODES, CpuKernels
 
     if dtype not in DTYPE_CODES and prefer is None:
         logger.info("no C kernels for %s: using the torch reference", dtype)
-        return ReferenceKernels()
+        return ReferenceKernels(device)
     try:
         return CpuKernels()
     except KernelBuildError as error:
         if prefer == "cpu-c":
             raise
         logger.warning("C kernels are not available, using the slow torch reference: %s", error)
-        return ReferenceKernels()
+        return ReferenceKernels(device)

@@ -33,6 +33,10 @@ class Kernels(Protocol):
 
     name: str
 
+    def allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Uninitialised memory on the device, for what lives long and is read often."""
+        ...
+
     def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         """x[T, H] / rms(x) * weight[H]; computed in float32, returned in x's dtype."""
         ...

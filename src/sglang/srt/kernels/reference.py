@@ -21,6 +21,12 @@ class ReferenceKernels:
 
     name = "reference (torch)"
 
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+
+    def allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device=self._device)
+
     def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         wide = x.float()
         mean_square = wide.square().mean(dim=-1, keepdim=True)

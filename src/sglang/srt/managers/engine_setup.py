@@ -80,7 +80,9 @@ def _assemble(
         max_total_tokens=args.max_total_tokens,
         context_length=config.context_length,
     )
-    pool = KVPool(model.num_layers, num_slots, model.num_kv_heads, model.head_dim, dtype, device)
+    pool = KVPool(
+        model.num_layers, num_slots, model.num_kv_heads, model.head_dim, dtype, kernels.allocate
+    )
     logger.info("KV cache: %d tokens, %.2f GiB", num_slots, num_slots * per_slot / 2**30)
     settings = scheduler_config(args, config, num_slots, device.type)
     memory = RequestMemory(

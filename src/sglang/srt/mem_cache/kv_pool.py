@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 
@@ -20,13 +22,14 @@ class KVPool:
         num_kv_heads: int,
         head_dim: int,
         dtype: torch.dtype,
-        device: torch.device,
+        allocate: Callable[[tuple[int, ...], torch.dtype], torch.Tensor],
     ) -> None:
+        """``allocate(shape, dtype)`` gives uninitialised memory on the model's device."""
         shape = (num_slots, num_kv_heads, head_dim)
         self.num_slots = num_slots
         self.dtype = dtype
-        self.k = [torch.empty(shape, dtype=dtype, device=device) for _ in range(num_layers)]
-        self.v = [torch.empty(shape, dtype=dtype, device=device) for _ in range(num_layers)]
+        self.k = [allocate(shape, dtype) for _ in range(num_layers)]
+        self.v = [allocate(shape, dtype) for _ in range(num_layers)]
 
     @staticmethod
     def bytes_per_slot(

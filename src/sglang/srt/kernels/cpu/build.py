@@ -34,6 +34,7 @@ COMMON_FLAGS = (
     # must not depend on how a loop was unrolled.
     "-ffp-contract=off",
     "-fno-math-errno",
+    "-pthread",
 )
 _X86 = "-march=x86-64"
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sglang.srt.kernels.cpu.build import load_library
+from sglang.srt.kernels.cpu.huge_pages import HugePages
 from sglang.srt.kernels.cpu.recording import Counts, NotRecordable, Operation, Recording, Tape
 from sglang.srt.kernels.interface import PackedLinear
 from sglang.srt.kernels.reference import ReferenceKernels
@@ -63,6 +64,7 @@ class CpuKernels:
         # The layers of a step share one AttentionMeta: it is checked once.
         self._checked_meta: AttentionMeta | None = None
         self._tape: Tape | None = None
+        self._huge_pages = HugePages()
 
     def record(self, function: Callable[[], torch.Tensor], counts: Counts) -> Recording:
         """Note the operations that ``function`` asks for, without doing any, for replay.
@@ -74,12 +76,15 @@ class CpuKernels:
 
         Raises NotRecordable if an operation has no path in C.
         """
-        self._tape = Tape(counts)
+        self._tape = Tape(counts, self.allocate)
         try:
             result = function()
             return Recording(self._replay, self._tape, result)
         finally:
             self._tape = None
+
+    def allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return self._huge_pages.empty(shape, dtype)
 
     def _call(self, operation: Operation, *fields: float) -> bool:
         """Do it, or note it for later. False if memory is out or an index out of range."""
@@ -339,7 +344,7 @@ class CpuKernels:
             return self._fallback().pack_linear(weight)
         n, k = weight.shape
         weight = weight.contiguous()
-        data = weight.new_empty(self._packed_bytes(n, k, code) // weight.itemsize)
+        data = self.allocate((self._packed_bytes(n, k, code) // weight.itemsize,), weight.dtype)
         self._call(self._pack_linear, weight.data_ptr(), data.data_ptr(), n, k, code)
         return PackedLinear(data, n, k)
 

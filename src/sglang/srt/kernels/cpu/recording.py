@@ -46,13 +46,16 @@ class Operation:
 class Tape:
     """What is noted while a model is recorded."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(
+        self, counts: Counts, allocate: Callable[[tuple[int, ...], torch.dtype], torch.Tensor]
+    ) -> None:
         if len(set(counts)) < len(counts):
             raise ValueError(f"the counts must differ to be told apart, got {counts}")
         self.counts = counts
         self.calls: list[tuple[Operation, bytes]] = []
         self.work = 0
         """Multiply-adds per row, in all products with weights."""
+        self._allocate = allocate
         self._results: dict[tuple[Any, ...], list[torch.Tensor]] = {}
         self._uses: dict[tuple[Any, ...], int] = {}
 
@@ -70,7 +73,7 @@ class Tape:
         tensors = self._results.setdefault(key, [])
         use = self._uses[key] = self._uses.get(key, -1) + 1
         if len(tensors) < 2:
-            tensors.append(torch.empty((rows, columns), dtype=dtype))
+            tensors.append(self._allocate((rows, columns), dtype))
         return tensors[use % 2]
 
     def tensors(self) -> list[torch.Tensor]:

@@ -29,7 +29,7 @@ enum { MAX_HEAD_DIM = 1024 }; /* multiples of 8 up to this; the caller checks */
 
 static inline size_t dtype_size(int dtype) { return dtype == DTYPE_F32 ? 4 : 2; }
 
-/* The size of the calling thread's OpenMP team. */
+/* How many threads a parallel loop of the calling thread may have. */
 int parallel_threads(void);
 
 /* Runs task(context, i, thread) for 0 <= i < count, each thread taking the next free i, where
@@ -42,11 +42,8 @@ void parallel_tasks(long count, int threads, task_fn task, const void *context);
 typedef void (*range_fn)(const void *context, long begin, long end);
 void parallel_ranges(long count, long serial_below, range_fn range, const void *context);
 
-/* Runs work(data), whose parallel loops then start and end faster; returns its result. */
-int run_with_crew(int (*work)(void *data), void *data);
-
-/* The same on this thread alone. */
-int run_solo(int (*work)(void *data), void *data);
+/* Runs work(data), whose parallel loops then run on this thread alone; returns its result. */
+int run_alone(int (*work)(void *data), void *data);
 
 /* At least `bytes` bytes, 64-byte aligned, that stay the calling thread's until its next call.
  * NULL when memory is out. */

@@ -2,11 +2,6 @@
 #include "linear.h"
 #include "transpose.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
-
 /* The argument of pack_linear: weight contiguous [n, k], packed of packed_bytes(n, k) bytes. */
 typedef struct {
     const char *weight;
@@ -61,13 +56,6 @@ EXPORT int64_t packed_bytes(int64_t n, int64_t k, int64_t dtype) {
 }
 
 EXPORT int pack_linear(const Pack *p) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    /* Fewer page-table walks when the whole matrix is read for one token. */
-    long page = sysconf(_SC_PAGESIZE);
-    char *end = p->packed + packed_bytes(p->n, p->k, p->dtype);
-    char *aligned = (char *)ROUND_UP((uintptr_t)p->packed, (uintptr_t)page);
-    if (aligned < end) madvise(aligned, (size_t)(end - aligned), MADV_HUGEPAGE);
-#endif
     parallel_ranges(panel_count(p->n), 4, pack_range, p);
     return 0;
 }

@@ -1,132 +1,141 @@
-/* The parallel loop, on the OpenMP runtime that torch has already loaded.
+/* The parallel loop, and the crew of threads behind it.
  *
- * The runtime's entry points are called directly rather than through pragmas: GOMP_parallel is
- * offered by libgomp, LLVM's libomp and Intel's libiomp5 alike, so any compiler fits any torch.
- * Teams always have the full size: libgomp ends the threads that a smaller team leaves over.
+ * A forward pass of a small model has hundreds of loops of some microseconds, and on a machine that
+ * is also busy with other things a thread may be away from its core for milliseconds at any time.
+ * So the thread that calls leads and works itself; followers join a loop while it is open, and the
+ * leader waits for nobody who has not joined. Followers that find nothing to do spin for a while,
+ * because the next loop is often near, and then sleep until they are woken.
  */
 #include "common.h"
 
+#include <pthread.h>
 #include <sched.h>
-
-extern void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
-extern int omp_get_max_threads(void);
-extern int omp_get_num_threads(void);
-extern int omp_get_thread_num(void);
-extern int omp_in_parallel(void);
-
-/* Threads that run a sequence of parallel loops together. One leads: it runs what lies between the
- * loops, while the others wait for the next loop right here. That takes a fraction of the time that
- * a loop of its own in the OpenMP runtime takes, and a step of a small model has hundreds. */
-typedef struct {
-    int (*work)(void *data);
-    void *data;
-    int result, threads;
-    task_fn task; /* the current loop; NULL: no more */
-    const void *context;
-    long count;
-    long next __attribute__((aligned(64)));
-    long unfinished __attribute__((aligned(64)));
-    long loops __attribute__((aligned(64))); /* started so far */
-} Crew;
-
-static _Thread_local Crew *leading; /* the crew that this thread leads */
-
-EXPORT int parallel_threads(void) {
-    if (leading) return leading->threads;
-    return omp_in_parallel() ? 1 : omp_get_max_threads();
-}
-
-/* Waits a little; `turn` counts the turns of this wait. After some 20 us others may need the core
- * more. */
-static inline void wait_turn(long turn) {
-    if (turn > 500) sched_yield();
-#if defined(__SSE2__)
-    else __builtin_ia32_pause();
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
-}
 
-static void take_tasks(Crew *crew, int thread) {
-    long i;
-    while ((i = __atomic_fetch_add(&crew->next, 1, __ATOMIC_RELAXED)) < crew->count)
-        crew->task(crew->context, i, thread);
-}
+enum {
+    MAX_THREADS = 256,
+    INSIDE = 511,    /* bits of `state`: followers in the loop */
+    OPEN = 512,      /* it may be joined */
+    LOOP = 1024,     /* the number of the loop starts at this bit */
+    SPIN_TURNS = 2000 /* some 50 us */
+};
 
-static void start_loop(Crew *crew, task_fn task, const void *context, long count) {
-    crew->task = task;
-    crew->context = context;
-    crew->count = count;
-    __atomic_store_n(&crew->next, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&crew->unfinished, crew->threads - 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&crew->loops, 1, __ATOMIC_RELEASE);
-}
+extern int omp_get_max_threads(void); /* what torch.set_num_threads sets */
 
-static void crew_tasks(Crew *crew, long count, task_fn task, const void *context) {
-    start_loop(crew, task, context, count);
-    take_tasks(crew, 0);
-    for (long turn = 0; __atomic_load_n(&crew->unfinished, __ATOMIC_ACQUIRE) > 0; turn++)
-        wait_turn(turn);
-}
-
-static void follow(Crew *crew, int thread) {
-    for (long seen = 0;; seen++) {
-        for (long turn = 0; __atomic_load_n(&crew->loops, __ATOMIC_ACQUIRE) == seen; turn++)
-            wait_turn(turn);
-        if (!crew->task) return;
-        take_tasks(crew, thread);
-        __atomic_fetch_sub(&crew->unfinished, 1, __ATOMIC_RELEASE);
-    }
-}
-
-static void crew_body(void *data) {
-    Crew *crew = data;
-    int thread = omp_get_thread_num();
-    if (thread > 0) {
-        follow(crew, thread);
-        return;
-    }
-    crew->threads = omp_get_num_threads();
-    leading = crew;
-    crew->result = crew->work(crew->data);
-    leading = NULL;
-    start_loop(crew, NULL, NULL, 0);
-}
-
-int run_solo(int (*work)(void *data), void *data) {
-    Crew alone = {.threads = 1}, *before = leading;
-    leading = &alone;
-    int result = work(data);
-    leading = before;
-    return result;
-}
-
-int run_with_crew(int (*work)(void *data), void *data) {
-    if (parallel_threads() == 1) return work(data);
-    Crew crew = {.work = work, .data = data};
-    GOMP_parallel(crew_body, &crew, 0, 0);
-    return crew.result;
-}
-
-typedef struct {
+static struct {
+    int led;               /* somebody leads */
+    int followers;         /* threads that exist besides the leader */
+    int threads;           /* that may take part in the loop, the leader included */
     task_fn task;
     const void *context;
     long count;
-    long next;
-} Tasks;
+    long next __attribute__((aligned(64)));
+    unsigned state __attribute__((aligned(64)));
+    int sleepers __attribute__((aligned(64)));
+} crew;
 
-static void tasks_body(void *data) {
-    Tasks *tasks = data;
-    int thread = omp_get_thread_num();
+static _Thread_local bool alone; /* this thread wants no company */
+
+EXPORT int parallel_threads(void) {
+    return alone ? 1 : MIN(omp_get_max_threads(), (int)MAX_THREADS);
+}
+
+static inline void spin(long turn) {
+#if defined(__SSE2__)
+    __builtin_ia32_pause();
+#endif
+    if (turn > SPIN_TURNS) sched_yield();
+}
+
+/* Sleeps until the state is another than `seen`. */
+static void sleep_while(unsigned seen) {
+    __atomic_fetch_add(&crew.sleepers, 1, __ATOMIC_SEQ_CST);
+#if defined(__linux__)
+    syscall(SYS_futex, &crew.state, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+#else
+    if (__atomic_load_n(&crew.state, __ATOMIC_SEQ_CST) == seen) sched_yield();
+#endif
+    __atomic_fetch_sub(&crew.sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
+static void wake_sleepers(void) {
+#if defined(__linux__)
+    if (__atomic_load_n(&crew.sleepers, __ATOMIC_SEQ_CST) > 0)
+        syscall(SYS_futex, &crew.state, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0);
+#endif
+}
+
+static void take_tasks(int thread) {
     long i;
-    while ((i = __atomic_fetch_add(&tasks->next, 1, __ATOMIC_RELAXED)) < tasks->count)
-        tasks->task(tasks->context, i, thread);
+    while ((i = __atomic_fetch_add(&crew.next, 1, __ATOMIC_RELAXED)) < crew.count)
+        crew.task(crew.context, i, thread);
+}
+
+/* The life of a follower. */
+static void *follow(void *number) {
+    int thread = (int)(intptr_t)number;
+    unsigned done = 0; /* the loop it was in last */
+    alone = true;      /* a task that has a loop of its own runs it itself */
+    for (long turn = 0;;) {
+        unsigned state = __atomic_load_n(&crew.state, __ATOMIC_ACQUIRE);
+        if (!(state & OPEN) || state / LOOP == done) {
+            if (turn++ < SPIN_TURNS) spin(0);
+            else sleep_while(state);
+        } else if (__atomic_compare_exchange_n(&crew.state, &state, state + 1, false,
+                                               __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+            done = state / LOOP;
+            if (thread < crew.threads) take_tasks(thread);
+            __atomic_fetch_sub(&crew.state, 1, __ATOMIC_RELEASE);
+            turn = 0;
+        }
+    }
+    return NULL;
+}
+
+static void forget_followers(void) { crew.followers = crew.led = crew.sleepers = 0; }
+
+/* A forked child has none of the threads. */
+static void prepare_for_fork(void) { pthread_atfork(NULL, NULL, forget_followers); }
+
+static void recruit(int followers) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, prepare_for_fork);
+    while (crew.followers < followers) {
+        pthread_t thread;
+        intptr_t number = crew.followers + 1;
+        if (pthread_create(&thread, NULL, follow, (void *)number)) return;
+        pthread_detach(thread);
+        crew.followers++;
+    }
+}
+
+static void lead(long count, int threads, task_fn task, const void *context) {
+    recruit(threads - 1);
+    crew.threads = threads;
+    crew.task = task;
+    crew.context = context;
+    crew.count = count;
+    __atomic_store_n(&crew.next, 0, __ATOMIC_RELAXED);
+    unsigned loop = crew.state / LOOP + 1;
+    __atomic_store_n(&crew.state, loop * LOOP + OPEN, __ATOMIC_SEQ_CST);
+    wake_sleepers();
+    take_tasks(0);
+    __atomic_fetch_and(&crew.state, ~(unsigned)OPEN, __ATOMIC_ACQ_REL);
+    for (long turn = 0; __atomic_load_n(&crew.state, __ATOMIC_ACQUIRE) & INSIDE; turn++) spin(turn);
 }
 
 void parallel_tasks(long count, int threads, task_fn task, const void *context) {
-    Tasks tasks = {task, context, count, 0};
-    if (count <= 1 || threads == 1)
-        while (tasks.next < count) task(context, tasks.next++, 0);
-    else if (leading) crew_tasks(leading, count, task, context);
-    else GOMP_parallel(tasks_body, &tasks, 0, 0);
+    bool company = count > 1 && threads > 1 && !__atomic_test_and_set(&crew.led, __ATOMIC_ACQUIRE);
+    if (!company) {
+        for (long i = 0; i < count; i++) task(context, i, 0);
+        return;
+    }
+    lead(count, threads, task, context);
+    __atomic_clear(&crew.led, __ATOMIC_RELEASE);
 }
 
 typedef struct {
@@ -143,13 +152,21 @@ static void run_range(const void *context, long i, int thread) {
 }
 
 void parallel_ranges(long count, long serial_below, range_fn range, const void *context) {
-    if (count <= serial_below || parallel_threads() == 1) {
+    int threads = parallel_threads();
+    if (count <= serial_below || threads == 1) {
         if (count > 0) range(context, 0, count);
         return;
     }
-    int threads = parallel_threads();
     Ranges ranges = {range, context, count, threads};
     parallel_tasks(threads, threads, run_range, &ranges);
+}
+
+int run_alone(int (*work)(void *data), void *data) {
+    bool before = alone;
+    alone = true;
+    int result = work(data);
+    alone = before;
+    return result;
 }
 
 void *scratch(size_t bytes) {

@@ -34,6 +34,6 @@ static int run_steps(void *data) {
 
 /* 0, or 1 + the index of the step that failed. */
 EXPORT int replay(Recording *recording) {
-    bool solo = recording->work * recording->counts[0] < SOLO_WORK;
-    return solo ? run_solo(run_steps, recording) : run_with_crew(run_steps, recording);
+    bool small = recording->work * recording->counts[0] < SOLO_WORK;
+    return small ? run_alone(run_steps, recording) : run_steps(recording);
 }
