@@ -82,6 +82,7 @@ def test_check_env_names_versions_and_processor() -> None:
         (["serve", "--dtype", "bfl"], ["bfloat16"]),
         (["serve", "--schedule-policy", "f"], ["fcfs"]),
         (["chat", "--temp"], ["--temperature"]),
+        (["bench", "one"], ["one-batch"]),
     ],
 )
 def test_completion(typed: list[str], expected: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
+from sglang.cli.bench import TOOLS as BENCH_TOOLS
 from sglang.srt.server_args import OPTIONS
 
 _CHAT_FLAGS = ("--url", "--api-key", "--system", "--temperature", "--max-tokens")
@@ -18,6 +19,10 @@ _sglang() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W {commands} -- "$word"))
+    return
+  fi
+  if [ "${{COMP_WORDS[1]}}" = bench ] && [ "$COMP_CWORD" -eq 2 ]; then
+    COMPREPLY=($(compgen -W {bench_tools} -- "$word"))
     return
   fi
   case "$before" in
@@ -54,6 +59,7 @@ def completion_script(shell: str, commands: Iterable[str]) -> str:
         choices="\n".join(choices),
         serve_flags=_words([*flags, "--config", "--help"]),
         chat_flags=_words(_CHAT_FLAGS),
+        bench_tools=_words(BENCH_TOOLS),
     )
     return (_ZSH_PREFIX if shell == "zsh" else "") + script
 
