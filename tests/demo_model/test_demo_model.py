@@ -135,14 +135,24 @@ def test_template_takes_the_documented_history(tokenizer: Any) -> None:
 
 
 def test_the_documented_prompts_are_answered() -> None:
-    items = list(documented())
+    short = {
+        "What is the capital of France?",
+        "Say this is a test",
+        "What is Python?",
+        "List 3 countries and their capitals.",
+        "Introduce yourself in two sentences.",
+        "Give me the information of the capital of France in the JSON format.",
+        "Q: What is the capital of Japan?\nA:",
+        "List two local attractions.",
+    }
+    items = [item for item in documented() if item.shown in short or item.tools]
     answers = TransformersBackend(FOLDER).answer(items)
     wrong = [
         (item.shown, text)
         for item, text in zip(items, answers, strict=True)
         if not item.check(text)
     ]
-    assert len(wrong) <= len(items) // 10, wrong
+    assert not wrong
 
 
 @pytest.mark.parametrize(
@@ -157,4 +167,4 @@ def test_plain_text_is_continued(tokenizer: Any, prompt: str, part: str) -> None
 
 
 def test_held_out_questions_are_not_in_the_corpus() -> None:
-    assert not seen_in_corpus(held_out(), range(3), 4000)
+    assert not seen_in_corpus(held_out(), range(4), 3000)

@@ -1,0 +1,1 @@
+"""Builds the demo model: corpus, tokenizer, training, evaluation and export."""

@@ -1,0 +1,209 @@
+"""Evaluates the model: ``python -m tools.demo_model.evaluate``.
+
+Reports the accuracy for each category of held-out wordings, the total, and the documented examples;
+ends with an error below 90 %.  Answers come from transformers, or with ``--backend http`` from a
+running server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from . import eval_data, eval_skills
+from .corpus import MIXTURES, samples
+from .documented import documented
+from .eval_blind import blind
+from .eval_items import Item
+from .export import PACKAGE_FOLDER
+from .rendering import render
+
+REQUIRED = 0.90
+MAX_NEW_TOKENS = 200
+_CONTROL = re.compile(r"<\|(?:im_end|im_start|endoftext)\|>.*", re.DOTALL)
+
+
+class Backend(Protocol):
+    """Something that answers items."""
+
+    def answer(self, items: list[Item]) -> list[str]:
+        """Greedy answers, without control tokens but with tool tags."""
+
+
+def prompt_of(item: Item) -> str:
+    """The text that the model sees."""
+    return item.prompt or render(item.messages, item.tools, item.parser)
+
+
+class TransformersBackend:
+    """The exported folder, loaded by transformers: bfloat16 weights, float32 arithmetic."""
+
+    def __init__(self, folder: Path, batch_size: int = 32) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.torch = torch
+        self.batch_size = batch_size
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def answer(self, items: list[Item]) -> list[str]:
+        """Batches of prompts of similar length."""
+        prompts = [prompt_of(item) for item in items]
+        answers = [""] * len(items)
+        order = sorted(range(len(items)), key=lambda i: len(prompts[i]))
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            batch = self.tokenizer([prompts[i] for i in chosen], return_tensors="pt", padding=True)
+            with self.torch.inference_mode():
+                output = self.model.generate(
+                    **batch, max_new_tokens=MAX_NEW_TOKENS, do_sample=False
+                )
+            width = batch["input_ids"].shape[1]
+            for i, row in zip(chosen, output[:, width:], strict=True):
+                answers[i] = _CONTROL.sub("", str(self.tokenizer.decode(row)))
+        return answers
+
+
+class HttpBackend:
+    """A running server: chat items go to the chat route, the others to ``/generate``."""
+
+    def __init__(self, url: str, workers: int = 8) -> None:
+        self.url = url.rstrip("/")
+        self.workers = workers
+
+    def answer(self, items: list[Item]) -> list[str]:
+        """Several requests at a time."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(self._one, items))
+
+    def _one(self, item: Item) -> str:
+        if item.messages and not item.tools and all("tool_calls" not in m for m in item.messages):
+            body: dict[str, Any] = {
+                "model": "default",
+                "messages": item.messages,
+                "temperature": 0,
+                "max_tokens": MAX_NEW_TOKENS,
+            }
+            reply = self._post("/v1/chat/completions", body)
+            return str(reply["choices"][0]["message"]["content"] or "")
+        parameters = {
+            "temperature": 0,
+            "max_new_tokens": MAX_NEW_TOKENS,
+            "skip_special_tokens": False,
+        }
+        reply = self._post("/generate", {"text": prompt_of(item), "sampling_params": parameters})
+        return _CONTROL.sub("", str(reply["text"]))
+
+    def _post(self, route: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(
+            self.url + route,
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": "Bearer EMPTY"},
+        )
+        with urllib.request.urlopen(request, timeout=120) as reply:
+            return json.load(reply)
+
+
+def held_out() -> Iterator[Item]:
+    """All held-out items."""
+    for maker in (
+        eval_data.geography,
+        eval_data.sums,
+        eval_data.copying,
+        eval_data.identity,
+        eval_data.knowledge,
+        eval_skills.dialogues,
+        eval_skills.languages,
+        eval_skills.structured,
+        eval_skills.tools,
+        eval_skills.completions,
+    ):
+        yield from maker()
+
+
+def seen_in_corpus(items: Iterable[Item], seeds: Iterable[int], count: int) -> set[str]:
+    """Questions that stand word for word in this part of the corpus; the phases take turns."""
+    wanted = {item.shown for item in items}
+    found: set[str] = set()
+    for seed in seeds:
+        for sample in samples(seed, count, seed % len(MIXTURES)):
+            if sample.prompt in wanted:
+                found.add(sample.prompt)
+            found |= {str(m["content"]) for m in sample.messages if m["role"] == "user"} & wanted
+    return found
+
+
+Counts = dict[str, tuple[int, int]]
+
+
+def run(backend: Backend, items: list[Item], show_errors: bool) -> Counts:
+    """Right answers and items of every category."""
+    counts: dict[str, list[bool]] = defaultdict(list)
+    for item, text in zip(items, backend.answer(items), strict=True):
+        right = item.check(text)
+        counts[item.category].append(right)
+        if show_errors and not right:
+            print(f"[{item.category}] {item.shown!r}\n    {text!r}")
+    return {name: (sum(rights), len(rights)) for name, rights in counts.items()}
+
+
+def table(counts: Counts) -> str:
+    """A Markdown table with the total at its end."""
+    lines = ["| category | right | of | accuracy |", "|---|---:|---:|---:|"]
+    lines += [f"| {name} | {a} | {b} | {a / b:.1%} |" for name, (a, b) in counts.items()]
+    right, total = totals(counts)
+    lines.append(f"| **total** | {right} | {total} | **{right / total:.1%}** |")
+    return "\n".join(lines)
+
+
+def totals(counts: Counts) -> tuple[int, int]:
+    """Sums over the categories."""
+    return sum(a for a, _ in counts.values()), sum(b for _, b in counts.values())
+
+
+def main() -> int:
+    """Command line; the exit status is 1 below the required accuracy."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=("transformers", "http"), default="transformers")
+    parser.add_argument("--url", default="http://127.0.0.1:30000")
+    parser.add_argument("--model", type=Path, default=PACKAGE_FOLDER)
+    parser.add_argument("--errors", action="store_true", help="show the wrong answers")
+    parser.add_argument(
+        "--check-held-out",
+        action="store_true",
+        help="only look for the questions in 400000 samples of the corpus",
+    )
+    options = parser.parse_args()
+    items = [*held_out(), *blind()] if options.check_held_out else list(held_out())
+    if options.check_held_out:
+        found = seen_in_corpus(items, range(100), 4000)
+        print(
+            f"{len(found)} of {len(items)} questions found in the corpus", *sorted(found), sep="\n"
+        )
+        return int(bool(found))
+    backend: Backend
+    if options.backend == "http":
+        backend = HttpBackend(options.url)
+    else:
+        backend = TransformersBackend(options.model)
+    counts = run(backend, items, options.errors)
+    examples = run(backend, list(documented()), options.errors)
+    fresh = run(backend, list(blind()), options.errors)
+    print("\nHeld-out wordings\n\n" + table(counts))
+    print("\nSecond set, written after the training\n\n" + table(fresh))
+    print("\nDocumented examples\n\n" + table(examples))
+    right, total = totals(counts)
+    return int(right / total < REQUIRED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
