@@ -331,14 +331,14 @@ def test_two_servers_are_compared(
     out = tmp_path / "out.jsonl"
     argv = ["--model", str(checkpoint), "--peers", str(recipes), "--scale", "0.05", "--rounds", "1",
             "--peer", f"other:sglang-oai={launch}", "--only", "sglang,llama.cpp,other",
-            "--workloads", "W1,W6", "--repeats", "1", "--out", str(out),
+            "--workloads", "W2,W6", "--repeats", "1", "--out", str(out),
             "--logs", str(tmp_path)]  # fmt: skip
     assert compare.main(argv) == 0
     printed = capsys.readouterr().out
     assert "llama.cpp on tiny: left out, there is no" in printed
-    assert "| sglang | W1 decode (tok/s) | other |" in printed
+    assert "| sglang | W2 prefill (tok/s) | other |" in printed
     records = read_records(out)
-    assert [r["workload"] for r in records if r["server"] == "other"] == ["W1"] * 3 + [
+    assert [r["workload"] for r in records if r["server"] == "other"] == ["W2"] * 3 + [
         "W6",
         "server",
     ]

@@ -35,20 +35,20 @@ def pool_is_whole(server) -> bool:
 
 def test_64_requests_in_a_tiny_pool_answer_as_alone(launch):
     """Retraction happens, and every greedy answer equals the answer alone."""
-    small = launch("--max-total-tokens", "900", "--schedule-conservativeness", "0.1")
-    lengths = [8 + (i * 7) % 90 for i in range(64)]
-    jobs = list(zip(PROMPTS, lengths, strict=True))
-    with ThreadPoolExecutor(64) as pool:
-        answers = list(
-            pool.map(lambda j: small.generate(j[0], max_new_tokens=j[1], ignore_eos=True), jobs)
-        )
+    small = launch("--max-total-tokens", "500", "--schedule-conservativeness", "0.01")
+    params = [
+        {"temperature": 0, "max_new_tokens": 40 + (i * 7) % 180, "ignore_eos": True}
+        for i in range(64)
+    ]
+    body = {"text": PROMPTS, "sampling_params": params}
+    answers = httpx.post(f"{small.url}/generate", json=body, timeout=240).json()
     assert small.state()["retractions"] > 0
     wait_until(lambda: pool_is_whole(small), 10, "pool whole again")
     httpx.post(f"{small.url}/flush_cache")
-    for (prompt, length), answer in zip(jobs, answers, strict=True):
-        alone = small.generate(prompt, max_new_tokens=length, ignore_eos=True)
+    for prompt, wanted, answer in zip(PROMPTS, params, answers, strict=True):
+        alone = small.generate(prompt, **wanted)
         assert alone["text"] == answer["text"]
-        assert answer["meta_info"]["completion_tokens"] == length
+        assert answer["meta_info"]["completion_tokens"] == wanted["max_new_tokens"]
 
 
 def test_a_client_that_disconnects_frees_its_slots(launch):
