@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Protocol
 
 import zmq
-import zmq.asyncio
 
 from sglang.srt.managers.io_struct import (
     EngineFailed,
@@ -63,12 +63,13 @@ class EngineProcess:
         self.directory = tempfile.mkdtemp(prefix="sglang-")  # mode 0700
         self._context = zmq.Context()
         self._requests = self._bind(zmq.PUSH, "requests")
-        self._reply_socket = self._bind(zmq.PULL, "replies")
-        self._replies = zmq.asyncio.Socket.from_socket(self._reply_socket)
-        self._pending: asyncio.Future[bytes] | None = None
+        self._replies = self._bind(zmq.PULL, "replies")
+        self._inbox: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
         self._dead: str | None = None
         self._closing = False
         self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._replies.fileno(), self._on_readable)
         # Configuration goes through a pipe, so that no key shows in the list of processes.
         # The pipe stays open: its end tells the child that this process is gone.
         self.process = subprocess.Popen(
@@ -107,18 +108,12 @@ class EngineProcess:
                 self._requests.send(encode(message), zmq.NOBLOCK)
 
     async def receive(self) -> EngineReply:
-        if self._dead is not None:
-            raise EngineDead(self._dead)
-        self._pending = asyncio.ensure_future(self._replies.recv())
-        try:
-            data = await self._pending
-        except asyncio.CancelledError:
+        while not self._inbox:
             if self._dead is not None:
-                raise EngineDead(self._dead) from None
-            raise
-        finally:
-            self._pending = None
-        reply: EngineReply = decode_reply(data)
+                raise EngineDead(self._dead)
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        reply: EngineReply = decode_reply(self._inbox.popleft())
         return reply
 
     def close(self) -> None:
@@ -133,9 +128,10 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._replies.fileno())
         self._requests.close(linger=0)
         self._replies.close(linger=0)
-        self._reply_socket.close(linger=0)
         self._context.term()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -162,12 +158,28 @@ class EngineProcess:
 
     def _declare_dead(self, reason: str) -> None:
         self._dead = reason
-        if self._pending is not None and not self._pending.done():
-            self._pending.cancel()
+        self._wake()
+
+    def _on_readable(self) -> None:
+        # The descriptor tells of a change once: everything has to be taken.
+        while True:
+            try:
+                self._inbox.append(self._replies.recv(zmq.NOBLOCK))
+            except zmq.Again:
+                break
+        if self._inbox:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 def _child_environment() -> dict[str, str]:
     """The environment of the engine: this one, with the package importable."""
     source = str(Path(__file__).resolve().parents[3])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # torch's threads are rarely needed; between whiles they must not spin on a core that others
+    # could use.
+    waiting = os.environ.get("OMP_WAIT_POLICY", "passive")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_WAIT_POLICY": waiting}
