@@ -11,10 +11,10 @@ import zlib
 
 import numpy as np
 
-from sglang.srt.managers.batch import Batch, BatchResult
 from sglang.srt.managers.io_struct import RequestOutput, TokenizedRequest
 from sglang.srt.managers.request_memory import RequestMemory
 from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
+from sglang.srt.model_executor.batch import Batch, BatchResult
 from sglang.srt.sampling.sampling_params import SamplingParams
 
 VOCAB = 50

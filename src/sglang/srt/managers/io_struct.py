@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from sglang.srt.sampling.sampling_params import SamplingParams
+from sglang.srt.sampling.token_logprobs import TokenLogprobs as TokenLogprobs
 
 # --------------------------------------------------------------------------------------
 # What users send
@@ -125,17 +126,6 @@ class FinishReason(msgspec.Struct, array_like=True):
     """For ``abort``: what went wrong, fit for the user's eyes; empty if the client asked."""
     status: int = 200
     """For ``abort``: the HTTP status it corresponds to."""
-
-
-class TokenLogprobs(msgspec.Struct, array_like=True):
-    """Log-probabilities of a run of tokens, natural log of the model's own distribution."""
-
-    logprobs: list[float | None]
-    """None only for the first prompt token, which nothing predicts."""
-    token_ids: list[int]
-    top_logprobs: list[list[float]] = []
-    """Per token the k best log-probabilities, best first (empty lists where undefined)."""
-    top_ids: list[list[int]] = []
 
 
 class RequestOutput(msgspec.Struct, array_like=True):

@@ -82,6 +82,12 @@ class Request:
             return min(max(self.logprob_start_len - 1, 0), self.num_tokens - 1)
         return self.num_tokens - 1
 
+    def add_prompt_logprobs(self, part: TokenLogprobs) -> None:
+        if self.prompt_logprobs is None:
+            self.prompt_logprobs = part
+        else:
+            self.prompt_logprobs.extend(part)
+
     def append(self, token: int) -> None:
         self.tokens[self.num_tokens] = token
         self.num_tokens += 1

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from sglang.srt.managers.batch import BatchEntry
 from sglang.srt.managers.request import Request
 from sglang.srt.mem_cache.radix_cache import RadixCache
 from sglang.srt.mem_cache.slot_allocator import SlotAllocator
 from sglang.srt.mem_cache.slot_table import SlotTable
+from sglang.srt.model_executor.batch import Batch
 
 
 class RequestMemory:
@@ -52,7 +52,7 @@ class RequestMemory:
             request.cached_tokens = length
         return True
 
-    def extend(self, entries: Sequence[BatchEntry]) -> None:
+    def extend(self, entries: Batch[Request]) -> None:
         """Take slots for all tokens that a batch computes."""
         slots = self.cache.alloc(sum(e.count for e in entries))
         rows = self.table.slots

@@ -11,7 +11,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from sglang.srt.managers.batch import Batch, BatchEntry, BatchResult, Runner
 from sglang.srt.managers.io_struct import (
     AbortRequest,
     ControlReply,
@@ -31,6 +30,7 @@ from sglang.srt.managers.schedule_policy import (
     computes_same_prefix,
     update_match,
 )
+from sglang.srt.model_executor.batch import Batch, BatchEntry, BatchResult, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class Scheduler:
         self.new_token_ratio.reset()
         self.memory.check(self.running)
 
-    def _execute(self, batch: Batch) -> None:
+    def _execute(self, batch: Batch[Request]) -> None:
         """Run a batch. If it fails, find the request to blame and spare the others."""
         try:
             result = self._runner.execute(batch)
@@ -186,7 +186,7 @@ class Scheduler:
 
     # ----------------------------------------------------------------- planning
 
-    def _plan(self) -> list[BatchEntry]:
+    def _plan(self) -> list[BatchEntry[Request]]:
         while True:
             self._make_room_for_decode()
             batch = [BatchEntry(r, r.num_computed, 1) for r in self.running if r.remaining == 1]
@@ -214,7 +214,7 @@ class Scheduler:
         text = "decode out of memory happened, #retracted_reqs: %d, #new_token_ratio: %.4f -> %.4f"
         logger.warning(text, retracted, before, ratio.value)
 
-    def _add_chunk(self, batch: list[BatchEntry], request: Request, budget: int) -> int:
+    def _add_chunk(self, batch: list[BatchEntry[Request]], request: Request, budget: int) -> int:
         """Plan the next tokens of a prompt; returns how many."""
         planned = sum(e.count for e in batch)
         limit = budget if self.config.chunked_prefill else request.remaining
@@ -224,7 +224,7 @@ class Scheduler:
         batch.append(BatchEntry(request, request.num_computed, count))
         return count
 
-    def _admit(self, batch: list[BatchEntry], budget: int) -> None:
+    def _admit(self, batch: list[BatchEntry[Request]], budget: int) -> None:
         """Start waiting requests while the budget and the pool last."""
         if not self.waiting or budget <= 0 or not self._may_start():
             return
@@ -283,12 +283,12 @@ class Scheduler:
 
     # ----------------------------------------------------------------- committing
 
-    def _commit(self, batch: Batch, result: BatchResult) -> None:
+    def _commit(self, batch: Batch[Request], result: BatchResult) -> None:
         for i, entry in enumerate(batch):
             request = entry.request
             request.num_computed += entry.count
             if i in result.prompt_logprobs:
-                _extend_prompt_logprobs(request, result.prompt_logprobs[i])
+                request.add_prompt_logprobs(result.prompt_logprobs[i])
             if not request.output_ids or entry.count > 1:
                 self.stats.prefill_tokens += entry.count
                 self.memory.share(request)
@@ -333,14 +333,3 @@ class Scheduler:
         else:
             self.running.remove(request)
             self.memory.release(request)
-
-
-def _extend_prompt_logprobs(request: Request, part: TokenLogprobs) -> None:
-    if request.prompt_logprobs is None:
-        request.prompt_logprobs = part
-        return
-    whole = request.prompt_logprobs
-    whole.logprobs.extend(part.logprobs)
-    whole.token_ids.extend(part.token_ids)
-    whole.top_logprobs.extend(part.top_logprobs)
-    whole.top_ids.extend(part.top_ids)

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sglang.srt.managers.batch import Batch, BatchEntry, BatchResult
-from sglang.srt.managers.io_struct import TokenLogprobs
 from sglang.srt.mem_cache.kv_pool import KVPool
+from sglang.srt.model_executor.batch import Batch, BatchEntry, BatchResult, R
 from sglang.srt.model_executor.recorded_forward import RecordedForward, forward_batch
 from sglang.srt.model_executor.step_arrays import StepArrays, make_step_arrays
 from sglang.srt.models.interface import CausalLM
 from sglang.srt.sampling.logprobs import gather_logprobs
 from sglang.srt.sampling.sampler import make_sampling_batch, sample
+from sglang.srt.sampling.token_logprobs import TokenLogprobs
 
 PROMPT_LOGPROB_ROWS = 256
 """Rows of logits that are in memory at a time while prompt logprobs are computed."""
@@ -41,7 +41,7 @@ class ModelRunner:
         self._recorded = recorded
 
     @torch.inference_mode()
-    def execute(self, batch: Batch) -> BatchResult:
+    def execute(self, batch: Batch[R]) -> BatchResult:
         """Forward pass and sampling over ``batch``; its slots are in the slot table."""
         q_indptr = np.zeros(len(batch) + 1, dtype=np.int32)
         np.cumsum([e.count for e in batch], out=q_indptr[1:])
@@ -81,7 +81,7 @@ class ModelRunner:
     # ----------------------------------------------------------------- output
 
     def _sample(
-        self, batch: Batch, sampling: list[int], hidden: torch.Tensor, result: BatchResult
+        self, batch: Batch[R], sampling: list[int], hidden: torch.Tensor, result: BatchResult
     ) -> None:
         logits = self.model.logits(hidden)
         requests = [batch[i].request for i in sampling]
@@ -100,7 +100,7 @@ class ModelRunner:
             )
 
     def _score_prompts(
-        self, batch: Batch, scored: list[int], hidden: torch.Tensor, result: BatchResult
+        self, batch: Batch[R], scored: list[int], hidden: torch.Tensor, result: BatchResult
     ) -> None:
         offset = 0
         for i in scored:
@@ -115,15 +115,14 @@ class ModelRunner:
                 logits = self.model.logits(hidden[offset : offset + end - start])
                 top = [entry.request.top_logprobs_num] * len(targets)
                 values = gather_logprobs(logits, targets, top)
-                scores.logprobs.extend(values.logprobs)
-                scores.token_ids.extend(targets)
-                scores.top_logprobs.extend(values.top_logprobs)
-                scores.top_ids.extend(values.top_ids)
+                scores.extend(
+                    TokenLogprobs([*values.logprobs], targets, values.top_logprobs, values.top_ids)
+                )
                 offset += end - start
             result.prompt_logprobs[i] = scores
 
 
-def _prompt_span(entry: BatchEntry) -> tuple[int, int] | None:
+def _prompt_span(entry: BatchEntry[R]) -> tuple[int, int] | None:
     """Positions [first, last) of the entry whose next tokens are prompt tokens to be scored."""
     request = entry.request
     if not request.wants_prompt_logprobs:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sglang.srt.managers.batch import Batch
+from sglang.srt.model_executor.batch import Batch, R
 
 
 class StepArrays(NamedTuple):
@@ -33,7 +33,7 @@ class StepArrays(NamedTuple):
 
 
 def make_step_arrays(
-    batch: Batch,
+    batch: Batch[R],
     q_indptr: NDArray[np.int32],
     logits_rows: Sequence[int],
     slots: NDArray[np.int32],

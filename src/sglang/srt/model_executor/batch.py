@@ -4,17 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from sglang.srt.managers.io_struct import TokenLogprobs
-from sglang.srt.managers.request import Request
+import numpy as np
+from numpy.typing import NDArray
+
+from sglang.srt.sampling.sampling_row import SamplingRow
+from sglang.srt.sampling.token_logprobs import TokenLogprobs
+
+
+class ScheduledRequest(Protocol):
+    """What the model has to know of a request. The scheduler's requests know more."""
+
+    rid: str
+    tokens: NDArray[np.int32]
+    """Prompt and output; only the first ``num_tokens`` count."""
+    prompt_len: int
+    num_tokens: int
+    row: int
+    """Row of the slot table."""
+    sampling: SamplingRow
+    return_logprob: bool
+    logprob_start_len: int
+    """First prompt position whose logprob is wanted, or -1."""
+    top_logprobs_num: int
+
+    @property
+    def wants_prompt_logprobs(self) -> bool: ...
+
+
+R = TypeVar("R", bound=ScheduledRequest)
 
 
 @dataclass(frozen=True, slots=True)
-class BatchEntry:
+class BatchEntry(Generic[R]):
     """Compute ``count`` tokens of ``request`` from its token ``start`` on."""
 
-    request: Request
+    request: R
     start: int
     count: int
 
@@ -24,7 +50,7 @@ class BatchEntry:
         return self.start + self.count == self.request.num_tokens
 
 
-Batch = Sequence[BatchEntry]
+Batch = Sequence[BatchEntry[R]]
 
 
 @dataclass(slots=True)
@@ -41,6 +67,6 @@ class BatchResult:
 class Runner(Protocol):
     """Executes batches. Implemented by ``ModelRunner``; tests use a toy."""
 
-    def execute(self, batch: Batch) -> BatchResult:
+    def execute(self, batch: Batch[R]) -> BatchResult:
         """Run the model over the batch. Running the same batch again is harmless."""
         ...

@@ -1,0 +1,68 @@
+"""Imports point downward: a room of the runtime uses the rooms below it only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+RUNTIME = Path(__file__).parents[2] / "src" / "sglang" / "srt"
+
+FLOORS = {
+    "server_args": 0,
+    "configs": 0,
+    "tokenizer": 0,
+    "sampling": 0,
+    "mem_cache": 0,
+    "kernels": 0,
+    "layers": 1,
+    "model_loader": 1,
+    "models": 2,
+    "model_executor": 3,
+    "managers": 4,
+    "entrypoints": 5,
+}
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and room of every import of the runtime; imports for types alone do not count."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types or not isinstance(node, ast.ImportFrom | ast.Import):
+            continue
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name.startswith("sglang.srt."):
+                yield node.lineno, name.split(".")[2]
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_imports_nothing_from_the_floors_above(room: str) -> None:
+    upward = [
+        f"{path.name}:{line} imports {other}"
+        for path in sorted((RUNTIME / room).rglob("*.py"))
+        for line, other in imported_rooms(path)
+        if other != room and FLOORS[other] >= FLOORS[room] and FLOORS[other] > 0
+    ]
+    assert upward == []
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {path.name for path in RUNTIME.iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", sorted(RUNTIME.parent.rglob("*.py")), ids=lambda p: p.name)
+def test_no_file_is_past_500_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 500
