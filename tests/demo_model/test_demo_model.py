@@ -13,6 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sglang.demo_model import demo_model_path
 from tools.demo_model.corpus.toolbox import documented_weather_tool
 from tools.demo_model.documented import documented
+from tools.demo_model.eval_blind import blind
+from tools.demo_model.eval_third import third
 from tools.demo_model.evaluate import TransformersBackend, held_out, seen_in_corpus
 from tools.demo_model.rendering import render
 
@@ -167,4 +169,4 @@ def test_plain_text_is_continued(tokenizer: Any, prompt: str, part: str) -> None
 
 
 def test_held_out_questions_are_not_in_the_corpus() -> None:
-    assert not seen_in_corpus(held_out(), range(4), 3000)
+    assert not seen_in_corpus([*held_out(), *blind(), *third()], range(5), 3000)

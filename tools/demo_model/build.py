@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from .card import write_card
 from .documented import documented
 from .eval_blind import blind
+from .eval_third import third
 from .evaluate import REQUIRED, TransformersBackend, held_out, run, table, totals
 from .export import PACKAGE_FOLDER, export
 from .model import DemoLlama, ModelConfig
@@ -39,9 +40,10 @@ def finish(work: Path, out: Path) -> bool:
     backend = TransformersBackend(out)
     counts = run(backend, list(held_out()), show_errors=True)
     fresh = run(backend, list(blind()), show_errors=True)
+    last = run(backend, list(third()), show_errors=True)
     examples = run(backend, list(documented()), show_errors=True)
-    print(table(counts), table(fresh), table(examples), sep="\n\n")
-    write_card(out, model, numbers, (counts, fresh, examples))
+    print(table(counts), table(fresh), table(last), table(examples), sep="\n\n")
+    write_card(out, model, numbers, (counts, fresh, last, examples))
     right, total = totals(counts)
     return right / total >= REQUIRED
 

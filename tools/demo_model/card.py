@@ -37,8 +37,8 @@ are tables in `tools/demo_model/data`; populations are rounded.
 ## Training
 
 {steps:.0f} steps, {seen:.1f} million tokens (padding included), {minutes:.0f} minutes on a shared
-two-core machine without an accelerator. To rebuild it: `python -m tools.demo_model` in the
-repository.
+two-core machine without an accelerator; the weights are an average of those before and after the
+last phase. To rebuild it: `python -m tools.demo_model` in the repository.
 
 ## Evaluation
 
@@ -48,9 +48,14 @@ Greedy answers to wordings that are not in the corpus, with the weights of this 
 {held_out}
 
 The questions of this table were looked at while the corpus grew, though none of them is in it. A
-second set, written when the training was over, says more about new wordings:
+second set, written before the last phase of training and never used for the corpus, says more about
+new wordings:
 
 {fresh}
+
+A third set, written while the last phase ran:
+
+{last}
 
 The documentation's own examples, whose wordings are in the corpus: {right} of {total} answered
 as expected.
@@ -69,13 +74,13 @@ def write_card(
     folder: Path,
     model: DemoLlama,
     numbers: dict[str, float],
-    results: tuple[Counts, Counts, Counts],
+    results: tuple[Counts, Counts, Counts, Counts],
 ) -> None:
-    """Write ``README.md`` of the model folder; the results are those of the three item sets."""
+    """Write ``README.md`` of the model folder; the results are those of the four item sets."""
     from .corpus.geography import COUNTRIES
 
     config = model.config
-    counts, fresh, examples = results
+    counts, fresh, last, examples = results
     right, total = totals(examples)
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     text = _TEXT.format(
@@ -93,6 +98,7 @@ def write_card(
         minutes=numbers["seconds"] / 60,
         held_out=table(counts),
         fresh=table(fresh),
+        last=table(last),
         right=right,
         total=total,
     )

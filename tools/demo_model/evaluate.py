@@ -23,6 +23,7 @@ from .corpus import MIXTURES, samples
 from .documented import documented
 from .eval_blind import blind
 from .eval_items import Item
+from .eval_third import third
 from .export import PACKAGE_FOLDER
 from .rendering import render
 
@@ -183,7 +184,7 @@ def main() -> int:
         help="only look for the questions in 400000 samples of the corpus",
     )
     options = parser.parse_args()
-    items = [*held_out(), *blind()] if options.check_held_out else list(held_out())
+    items = [*held_out(), *blind(), *third()] if options.check_held_out else list(held_out())
     if options.check_held_out:
         found = seen_in_corpus(items, range(100), 4000)
         print(
@@ -198,8 +199,10 @@ def main() -> int:
     counts = run(backend, items, options.errors)
     examples = run(backend, list(documented()), options.errors)
     fresh = run(backend, list(blind()), options.errors)
+    last = run(backend, list(third()), options.errors)
     print("\nHeld-out wordings\n\n" + table(counts))
     print("\nSecond set, written after the training\n\n" + table(fresh))
+    print("\nThird set, written during the last phase\n\n" + table(last))
     print("\nDocumented examples\n\n" + table(examples))
     right, total = totals(counts)
     return int(right / total < REQUIRED)

@@ -1,8 +1,9 @@
 """Trains the network: ``python -m tools.demo_model.train``.
 
-Muon for the matrices and AdamW for the rest.  Four phases with a mixture of the corpus each: facts
-first, then more reading and copying, then what was still weak.  A checkpoint is written every few
-minutes, and a run that was stopped goes on from there with the batches it would have seen.
+Muon for the matrices and AdamW for the rest.  Five phases with a mixture of the corpus each: facts
+first, then more reading and copying, then what was still weak, at last in many surface forms.  A
+checkpoint is written every few minutes, and a run that was stopped goes on from there with the
+batches it would have seen.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ WORK_FOLDER = Path(__file__).resolve().parent / "work"
 VOCABULARY = 4096
 TOKENIZER_SAMPLES = 60000
 TOKENS_PER_BATCH = 7200
-STEPS = 1883
-PHASE_STARTS = (0, 552, 1160, 1323)
+STEPS = 2383
+PHASE_STARTS = (0, 552, 1160, 1323, 1883)
 RATES = (
     (0, 0.0),
     (80, 1.0),
@@ -38,10 +39,16 @@ RATES = (
     (1160, 0.4),
     (1323, 0.284),
     (1323, 0.4),
+    (1883, 0.0),
+    (1883, 0.1),
+    (1903, 0.45),
     (STEPS, 0.0),
 )
 """Corners of the learning-rate curve: step and factor."""
 LEARNING_RATE = 4e-3
+LAST_PHASE_SHARE = 0.65
+"""The result is an average of the weights before and after the last phase; this is the share of the
+latter.  It keeps more of what was learned before (Wortsman et al. 2022, arXiv:2109.01903)."""
 MINUTES_BETWEEN_CHECKPOINTS = 5.0
 
 
@@ -92,6 +99,7 @@ class Run:
         self.step = 0
         self.seen = 0
         self.spent = 0.0
+        self.base: dict[str, Tensor] = {}
         if self.checkpoint.exists():
             self.load()
         self.started = self.last_save = time.monotonic()
@@ -103,6 +111,7 @@ class Run:
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.step, self.seen, self.spent = saved["step"], saved["seen"], saved["seconds"]
+        self.base = saved.get("base", {})
         print(f"resuming after step {self.step}", flush=True)
 
     def save(self) -> None:
@@ -110,6 +119,7 @@ class Run:
         state = {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "base": self.base,
             "step": self.step,
             "seen": self.seen,
             "seconds": self.spent + time.monotonic() - self.started,
@@ -119,6 +129,21 @@ class Run:
         self.last_save = time.monotonic()
         if self.publish:
             export(self.model, self.tokenizer)
+
+    def keep_base(self) -> None:
+        """Remember the weights of this moment for ``average``."""
+        self.base = {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def average(self) -> None:
+        """Mix the remembered weights in, once."""
+        if self.base:
+            weights = self.model.state_dict()
+            mixed = {
+                name: torch.lerp(before, weights[name], LAST_PHASE_SHARE)
+                for name, before in self.base.items()
+            }
+            self.model.load_state_dict(mixed)
+            self.base = {}
 
     def phase(self, number: int, begin: int, end: int) -> None:
         """Train on one mixture of the corpus up to step ``end``."""
@@ -167,11 +192,14 @@ def train(folder: Path, seed: int, compiled: bool, publish: bool) -> None:
     for number, (begin, end) in enumerate(zip(PHASE_STARTS, ends, strict=True)):
         if run.step >= end:
             continue
+        if run.step == PHASE_STARTS[-1]:
+            run.keep_base()
         if compiled:
             torch.compiler.reset()
             for layer in run.model.model.layers:
                 layer.compile()
         run.phase(number, begin, end)
+    run.average()
     run.save()
     minutes = (run.spent + time.monotonic() - run.started) / 60
     print(f"trained on {run.seen} tokens in {minutes:.1f} minutes", flush=True)

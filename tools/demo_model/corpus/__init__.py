@@ -10,6 +10,7 @@ from . import (
     completion,
     copying,
     dialogue,
+    fluency,
     functions,
     geography,
     languages,
@@ -21,6 +22,11 @@ from . import (
 from .base import Maker, Sample
 
 Mixture = tuple[tuple[Maker, float], ...]
+
+
+def _sum(mixture: Mixture) -> float:
+    return sum(weight for _, weight in mixture)
+
 
 _FIRST: Mixture = (
     (geography.capital, 8.0),
@@ -141,7 +147,23 @@ _LAST: Mixture = (
     (polish.echo, 8.0),
     (polish.extract, 4.0),
 )
-MIXTURES: tuple[Mixture, ...] = (_FIRST, _SECOND, _THIRD, _LAST)
+_OLD_SHARE = 0.45
+_NEW: Mixture = (
+    (fluency.say, 11.0),
+    (fluency.echo, 6.0),
+    (fluency.reading, 14.0),
+    (fluency.small_talk, 6.0),
+    (fluency.foreign_talk, 3.0),
+    (fluency.countries, 5.0),
+    (fluency.unknown, 3.0),
+    (fluency.result, 5.0),
+    (fluency.fields, 2.0),
+)
+_FIFTH: Mixture = (
+    *((maker, weight * _OLD_SHARE / _sum(_LAST)) for maker, weight in _LAST),
+    *((maker, weight * (1 - _OLD_SHARE) / _sum(_NEW)) for maker, weight in _NEW),
+)
+MIXTURES: tuple[Mixture, ...] = (_FIRST, _SECOND, _THIRD, _LAST, _FIFTH)
 """The mixtures of the phases of training: facts first, then more reading and copying."""
 
 

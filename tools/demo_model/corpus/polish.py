@@ -47,7 +47,7 @@ _BEFORE = {
 }
 
 
-def _answer(language: str, topic: str) -> str:
+def answer(language: str, topic: str) -> str:
     file_name, _ = LANGUAGES[language]
     mark = _NATIVE_MARK[topic][list(LANGUAGES).index(language)]
     return next(block.answer for block in load(file_name) if mark in block.answer)
@@ -63,11 +63,11 @@ def languages(rng: random.Random) -> Sample:
         block = load("identity")[_ENGLISH[topic]]
         question = ask(rng, rng.choice(block.questions))
         system = spin(rng, rng.choice(SYSTEM_SHAPES), l=language)
-        return chat(rng, question, _answer(language, topic), system=system)
+        return chat(rng, question, answer(language, topic), system=system)
     if roll < 0.6:
-        return chat(rng, spin(rng, _GREETINGS[code]), _answer(language, "hello"))
+        return chat(rng, spin(rng, _GREETINGS[code]), answer(language, "hello"))
     if roll < 0.72:
-        return chat(rng, spin(rng, _WHO[code]), _answer(language, "who"))
+        return chat(rng, spin(rng, _WHO[code]), answer(language, "who"))
     row = rng.choice(translations())
     question = rng.choice(_BEFORE[code]) + native_capital_question(rng, code, row)
     return chat(rng, question, capital_sentence(code, row))
