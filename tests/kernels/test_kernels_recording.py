@@ -98,3 +98,12 @@ def test_gather_rows_takes_rows_of_a_strided_table(kernels, dtype):
 def test_gather_rows_refuses_an_index_outside_of_the_table(kernels, index):
     with pytest.raises(IndexError, match="9 rows"):
         kernels.gather_rows(torch.zeros(9, 4), torch.tensor([0, index]))
+
+
+def test_a_replay_with_an_index_outside_of_the_table_says_so(kernels):
+    model = Model(kernels, torch.float32)
+    ids, rows = torch.zeros(12, dtype=torch.int64), torch.zeros(11, dtype=torch.int64)
+    recording = kernels.record(lambda: model.forward(ids, rows), LARGEST)
+    ids[0] = VOCABULARY
+    with pytest.raises(RuntimeError, match="operation 1 of a step of 1 tokens"):
+        recording.run(Counts(1, 1, 2))

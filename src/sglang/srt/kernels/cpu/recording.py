@@ -114,9 +114,13 @@ class Recording:
     def run(self, counts: Counts) -> torch.Tensor:
         """Do it all again; returns the first ``logits_rows`` rows, valid until the next run.
 
-        Raises MemoryError if there is no memory for an operation's scratch space.
+        Raises RuntimeError if an operation has no memory for its scratch space, or is given an
+        index outside of its table.
         """
         self._set_counts(self._header, 16, *counts)
-        if self._replay(ctypes.addressof(self._header)):
-            raise MemoryError(f"no memory for a step of {counts.tokens} tokens")
+        if failed := self._replay(ctypes.addressof(self._header)):
+            raise RuntimeError(
+                f"operation {failed} of a step of {counts.tokens} tokens failed: "
+                "out of memory, or an index out of range"
+            )
         return self._result[: counts.logits_rows]
