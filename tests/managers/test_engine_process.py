@@ -1,11 +1,10 @@
-"""The engine process and its client: start, failure to start, watchdog, private sockets."""
+"""The engine process and its client: start, failure to start, watchdog."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -46,19 +45,6 @@ async def test_an_engine_starts_answers_and_stops(checkpoint: Path) -> None:
     finally:
         engine.close()
     assert engine.process.poll() is not None
-
-
-async def test_the_sockets_are_in_a_private_directory_that_goes_with_the_engine(
-    checkpoint: Path,
-) -> None:
-    engine = EngineProcess(ServerArgs(model_path=str(checkpoint)), str(checkpoint))
-    try:
-        directory = Path(engine.directory)
-        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-        await engine.wait_ready()
-    finally:
-        engine.close()
-    assert not directory.exists()
 
 
 async def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:

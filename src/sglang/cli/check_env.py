@@ -24,7 +24,6 @@ _PACKAGES = (
     "fastapi",
     "uvicorn",
     "pydantic",
-    "pyzmq",
     "msgspec",
     "triton",
     "openai",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sglang.srt.server_args import ServerArgs
 
-_RUNTIME_MODULES = ("fastapi", "uvicorn", "msgspec", "zmq", "tokenizers", "torch")
+_RUNTIME_MODULES = ("fastapi", "uvicorn", "msgspec", "tokenizers", "torch")
 
 
 def main(argv: Sequence[str], prog: str = "sglang serve") -> int:

@@ -6,16 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from pathlib import Path
 from typing import Protocol
-
-import zmq
 
 from sglang.srt.managers.io_struct import (
     EngineFailed,
@@ -25,6 +21,7 @@ from sglang.srt.managers.io_struct import (
     decode_reply,
     encode,
 )
+from sglang.srt.managers.wire import Wire, WireClosed, make_pair
 from sglang.srt.models.external import describe_external_models
 from sglang.srt.server_args import ServerArgs
 
@@ -54,39 +51,39 @@ class EngineClient(Protocol):
 
 
 class EngineProcess:
-    """An engine in a child process, connected by two unix sockets in a private directory.
+    """An engine in a child process, connected by a pair of sockets.
 
     To be created and used within one running event loop.
     """
 
     def __init__(self, args: ServerArgs, model_path: str) -> None:
-        self.directory = tempfile.mkdtemp(prefix="sglang-")  # mode 0700
-        self._context = zmq.Context()
-        self._requests = self._bind(zmq.PUSH, "requests")
-        self._replies = self._bind(zmq.PULL, "replies")
+        mine, theirs = make_pair()
+        self._wire = Wire(mine)
         self._inbox: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._dead: str | None = None
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._replies.fileno(), self._on_readable)
+        self._loop.add_reader(self._wire.fileno(), self._on_readable)
         # Configuration goes through a pipe, so that no key shows in the list of processes.
         # The pipe stays open: its end tells the child that this process is gone.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sglang.srt.managers.engine_process"],
             stdin=subprocess.PIPE,
             env=_child_environment(),
+            pass_fds=(theirs.fileno(),),
             start_new_session=True,  # Ctrl-C is for this process to handle
         )
         setup = {
             "server_args": args.to_json(),
             "model_path": model_path,
-            "directory": self.directory,
+            "descriptor": theirs.fileno(),
             "external_models": describe_external_models(),
         }
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(setup).encode() + b"\n")
         self.process.stdin.flush()
+        theirs.close()
         threading.Thread(target=self._watch, name="engine-watch", daemon=True).start()
 
     async def wait_ready(self) -> EngineReady:
@@ -103,9 +100,10 @@ class EngineProcess:
 
     def send(self, message: EngineRequest) -> None:
         if self._dead is None and not self._closing:
-            # A PUSH socket without a high-water mark takes the message at once.
-            with contextlib.suppress(zmq.Again):
-                self._requests.send(encode(message), zmq.NOBLOCK)
+            with contextlib.suppress(WireClosed):  # whose reason is about to be known
+                self._wire.send(encode(message))
+                if self._wire.has_unsent:
+                    self._loop.add_writer(self._wire.fileno(), self._on_writable)
 
     async def receive(self) -> EngineReply:
         while not self._inbox:
@@ -128,20 +126,10 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._replies.fileno())
-        self._requests.close(linger=0)
-        self._replies.close(linger=0)
-        self._context.term()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._stop_watching_wire()
+        self._wire.close()
 
     # ----------------------------------------------------------------- inside
-
-    def _bind(self, kind: int, name: str) -> zmq.Socket[bytes]:
-        socket = self._context.socket(kind)
-        socket.set_hwm(0)
-        socket.bind(f"ipc://{self.directory}/{name}")
-        return socket
 
     def _watch(self) -> None:
         """Runs in a thread until the child ends."""
@@ -161,14 +149,24 @@ class EngineProcess:
         self._wake()
 
     def _on_readable(self) -> None:
-        # The descriptor tells of a change once: everything has to be taken.
-        while True:
-            try:
-                self._inbox.append(self._replies.recv(zmq.NOBLOCK))
-            except zmq.Again:
-                break
+        try:
+            self._inbox += self._wire.receive()
+        except WireClosed:  # why, the watching thread will tell
+            self._stop_watching_wire()
         if self._inbox:
             self._wake()
+
+    def _on_writable(self) -> None:
+        with contextlib.suppress(WireClosed):
+            self._wire.flush()
+            if self._wire.has_unsent:
+                return
+        self._loop.remove_writer(self._wire.fileno())
+
+    def _stop_watching_wire(self) -> None:
+        if not self._loop.is_closed() and self._wire.fileno() >= 0:
+            self._loop.remove_reader(self._wire.fileno())
+            self._loop.remove_writer(self._wire.fileno())
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -1,4 +1,4 @@
-"""The engine process: scheduler and model behind two sockets.
+"""The engine process: scheduler and model behind a socket.
 
 Started by ``EngineProcess`` (``engine_client``) with its configuration as one line of JSON on
 standard input; the end of standard input means that the parent is gone.
@@ -6,16 +6,17 @@ standard input; the end of standard input means that the parent is gone.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import logging
 import os
+import select
+import socket
 import sys
 import threading
 import time
-from typing import Any
-
-import zmq
+from typing import Any, NoReturn
 
 from sglang.srt.managers.engine_setup import Engine, build_engine
 from sglang.srt.managers.io_struct import (
@@ -28,38 +29,51 @@ from sglang.srt.managers.io_struct import (
 )
 from sglang.srt.managers.scheduler import Scheduler
 from sglang.srt.managers.step_log import StepLog
+from sglang.srt.managers.wire import Wire, WireClosed
 from sglang.srt.models.external import register_external_models
 from sglang.srt.server_args import ServerArgs
 
 logger = logging.getLogger(__name__)
 
 IDLE_POLL_MS = 1000
+LAST_WORDS_S = 0.5
+"""How long the process waits, before it ends, for the API side to take its last message."""
 
 
-class Wire:
-    """The sockets to the API process."""
+class ApiConnection:
+    """The engine's end of the wire."""
 
-    def __init__(self, directory: str) -> None:
-        context = zmq.Context()
-        self._requests = context.socket(zmq.PULL)
-        self._replies = context.socket(zmq.PUSH)
-        for socket, name in ((self._requests, "requests"), (self._replies, "replies")):
-            socket.set_hwm(0)
-            socket.connect(f"ipc://{directory}/{name}")
+    def __init__(self, descriptor: int) -> None:
+        self._wire = Wire(socket.socket(fileno=descriptor))
+        self._poll = select.poll()
 
     def send(self, message: EngineReply) -> None:
-        self._replies.send(encode(message))
+        """Hand a message over; never blocks."""
+        self._wire.send(encode(message))
 
     def receive(self, *, wait: bool) -> list[bytes]:
-        """Everything that has arrived; with ``wait``, at most a second for the first."""
-        messages: list[bytes] = []
-        if wait and not self._requests.poll(IDLE_POLL_MS):
-            return messages
-        while True:
-            try:
-                messages.append(self._requests.recv(zmq.NOBLOCK))
-            except zmq.Again:
-                return messages
+        """Everything that has arrived; with ``wait``, at most a second for the first.
+
+        Raises:
+            WireClosed: the API process is gone.
+        """
+        if self._wire.has_unsent:
+            self._wire.flush()
+        if wait:
+            unsent = select.POLLOUT if self._wire.has_unsent else 0
+            self._poll.register(self._wire, select.POLLIN | unsent)
+            if not self._poll.poll(IDLE_POLL_MS):
+                return []
+        return self._wire.receive()
+
+    def finish(self, message: EngineReply) -> None:
+        """Send the last message, if there is still somebody to take it."""
+        deadline = time.monotonic() + LAST_WORDS_S
+        with contextlib.suppress(WireClosed):
+            self._wire.send(encode(message))
+            while self._wire.has_unsent and time.monotonic() < deadline:
+                time.sleep(0.01)
+                self._wire.flush()
 
 
 class Watchdog:
@@ -86,14 +100,14 @@ class Watchdog:
                 os._exit(70)
 
 
-def serve(scheduler: Scheduler, wire: Wire, watchdog: Watchdog, log: StepLog) -> None:
-    """Receive, step, send, for ever."""
+def serve(scheduler: Scheduler, api: ApiConnection, watchdog: Watchdog, log: StepLog) -> NoReturn:
+    """Receive, step, send, until the API process is gone (WireClosed)."""
     was_busy = False
     while True:
-        for data in wire.receive(wait=scheduler.is_idle):
+        for data in api.receive(wait=scheduler.is_idle):
             reply = scheduler.receive(decode_request(data))
             if reply is not None:
-                wire.send(reply)
+                api.send(reply)
         if scheduler.is_idle:
             if was_busy:
                 scheduler.on_idle()
@@ -106,7 +120,7 @@ def serve(scheduler: Scheduler, wire: Wire, watchdog: Watchdog, log: StepLog) ->
         outputs = scheduler.step()
         watchdog.idle()
         if outputs:
-            wire.send(StepOutput(outputs))
+            api.send(StepOutput(outputs))
         log.after_step(scheduler)
 
 
@@ -121,34 +135,33 @@ def main() -> int:
         format="[%(asctime)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
-    wire = Wire(setup["directory"])
-    engine = _build(args, setup, wire)
+    api = ApiConnection(setup["descriptor"])
+    engine = _build(args, setup, api)
     if engine is None:
         return 1
     watchdog = Watchdog(args.watchdog_timeout)
     try:
-        serve(engine.scheduler, wire, watchdog, StepLog(args.decode_log_interval))
+        serve(engine.scheduler, api, watchdog, StepLog(args.decode_log_interval))
+    except WireClosed:  # nobody is left to serve
+        return 0
     except Exception as error:
         logger.exception("the engine failed")
-        wire.send(EngineFailed(f"{type(error).__name__}: {error}"))
-        time.sleep(0.5)  # let the message leave
+        api.finish(EngineFailed(f"{type(error).__name__}: {error}"))
         return 1
-    return 0
 
 
-def _build(args: ServerArgs, setup: dict[str, Any], wire: Wire) -> Engine | None:
+def _build(args: ServerArgs, setup: dict[str, Any], api: ApiConnection) -> Engine | None:
     try:
         register_external_models(setup["external_models"])
         engine = build_engine(args, setup["model_path"])
     except (ValueError, OSError) as error:  # what users can mend needs no traceback
-        wire.send(EngineFailed(str(error)))
+        api.finish(EngineFailed(str(error)))
     except Exception as error:
         logger.exception("the engine could not start")
-        wire.send(EngineFailed(f"{type(error).__name__}: {error}"))
+        api.finish(EngineFailed(f"{type(error).__name__}: {error}"))
     else:
-        wire.send(EngineReady(engine.info))
+        api.send(EngineReady(engine.info))
         return engine
-    time.sleep(0.5)
     return None
 
 
