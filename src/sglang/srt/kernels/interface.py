@@ -58,6 +58,14 @@ class Kernels(Protocol):
         """
         ...
 
+    def best_tokens(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maximum [R] of each row of ``logits`` [R, V] float32 and its lowest index [R] int64.
+
+        The maximum of a row that holds a NaN is NaN. Where the maximum is not finite there is
+        nothing to choose, and the index is -1.
+        """
+        ...
+
     def rope_and_write_kv(
         self,
         qkv: torch.Tensor,

@@ -45,6 +45,10 @@ class ReferenceKernels:
     def gather_rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         return table.index_select(0, index)
 
+    def best_tokens(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        best = logits.max(dim=-1)
+        return best.values, best.indices.masked_fill_(~best.values.isfinite(), -1)
+
     def rope_and_write_kv(
         self,
         qkv: torch.Tensor,

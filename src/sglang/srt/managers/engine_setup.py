@@ -101,7 +101,7 @@ def _assemble(
             max_tokens=min(settings.prefill_budget, MAX_RECORDED_TOKENS),
             max_sequences=settings.max_running_requests,
         )
-    runner = ModelRunner(model, pool, memory.table.slots, device, recorded)
+    runner = ModelRunner(model, pool, memory.table.slots, device, kernels, recorded)
     info = {
         "max_total_num_tokens": num_slots,
         "max_running_requests": settings.max_running_requests,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sglang.srt.kernels.interface import Kernels
 from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.batch import Batch, BatchEntry, BatchResult, R
 from sglang.srt.model_executor.recorded_forward import RecordedForward, forward_batch
@@ -32,12 +33,14 @@ class ModelRunner:
         kv_pool: KVPool,
         slots: NDArray[np.int32],
         device: torch.device,
+        kernels: Kernels,
         recorded: RecordedForward | None = None,
     ) -> None:
         self.model = model
         self._kv_pool = kv_pool
         self._slots = slots
         self._device = device
+        self._kernels = kernels
         self._recorded = recorded
 
     @torch.inference_mode()
@@ -86,7 +89,7 @@ class ModelRunner:
         logits = self.model.logits(hidden)
         requests = [batch[i].request for i in sampling]
         plan = make_sampling_batch([r.sampling for r in requests], logits.shape[1], self._device)
-        tokens: list[int] = sample(logits, plan).tolist()
+        tokens: list[int] = sample(logits, plan, self._kernels.best_tokens).tolist()
         result.next_tokens = dict(zip(sampling, tokens, strict=True))
         scored = [j for j, r in enumerate(requests) if r.return_logprob]
         if not scored:

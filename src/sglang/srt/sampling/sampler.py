@@ -26,7 +26,7 @@ from sglang.srt.sampling.sampling_batch import (
     make_sampling_batch,
 )
 from sglang.srt.sampling.sampling_row import SamplingRow
-from sglang.srt.sampling.selection import best_ids, block_sums, locate, row_max
+from sglang.srt.sampling.selection import BestTokens, best_ids, best_tokens, block_sums, locate
 
 __all__ = ["INVALID_TOKEN", "SamplingBatch", "SamplingRow", "make_sampling_batch", "sample"]
 
@@ -45,13 +45,16 @@ _LAST_BIN = _BINS - 1
 
 
 @torch.inference_mode()
-def sample(logits: torch.Tensor, batch: SamplingBatch) -> torch.Tensor:
+def sample(
+    logits: torch.Tensor, batch: SamplingBatch, best_tokens: BestTokens = best_tokens
+) -> torch.Tensor:
     """The next token of each row.
 
     Args:
         logits: [B, V] float32. Changed during the call if the batch has edits, and as before
             when it returns.
         batch: Made of the same B rows.
+        best_tokens: How to find the best token of each row, which is all that greedy rows need.
 
     Returns:
         [B] int64; :data:`INVALID_TOKEN` for a row whose logits hold NaN or +inf or are all
@@ -62,8 +65,10 @@ def sample(logits: torch.Tensor, batch: SamplingBatch) -> torch.Tensor:
             f"logits of shape {tuple(logits.shape)} do not fit a batch of "
             f"[{batch.size}, {batch.vocab_size}]"
         )
+    if batch.greedy:
+        return best_tokens(logits)[1]
     with edited(logits, batch.edits) as scores:
-        best, tokens = row_max(scores)
+        best, tokens = best_tokens(scores)
         for group in batch.groups:
             if group.rows is None:
                 tokens = _draw(scores, best, group)

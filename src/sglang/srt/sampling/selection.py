@@ -7,39 +7,24 @@ result never depends on its neighbours or on how many candidates were looked at.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 BLOCK = 64
 """Columns that are reduced together before anything looks at single tokens."""
-MIN_BLOCKWISE = 1 << 15
-"""Elements from which the two-step maximum is faster than the direct one."""
 MAX_DIRECT = 1 << 12
 """Elements up to which a running sum over all of them is faster than one over blocks."""
 
 
-def row_max(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maximum [R] of each row of ``x`` [R, V] and its lowest index [R] int64.
+BestTokens = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Maximum [R] of each row of [R, V] and its lowest index [R] int64, -1 if it is not finite."""
 
-    A row that holds a NaN has the maximum NaN; its index is in range but means nothing.
-    """
-    rows, columns = x.shape
-    blocks = columns // BLOCK
-    if blocks < BLOCK or x.numel() < MIN_BLOCKWISE:
-        best = x.max(dim=-1)
-        return best.values, best.indices
-    # A plain maximum vectorises where one that tracks indices does not: find the block first.
-    body = x[:, : blocks * BLOCK].view(rows, blocks, BLOCK)
-    block_best = body.amax(dim=-1).max(dim=-1)
-    block = block_best.indices
-    inside = body[torch.arange(rows, device=x.device), block]
-    values, ids = block_best.values, block * BLOCK + inside.argmax(dim=-1)
-    if columns > blocks * BLOCK:
-        tail = x[:, blocks * BLOCK :].max(dim=-1)
-        # A NaN has to win from either side.
-        tail_wins = (tail.values > values) | tail.values.isnan()
-        values = torch.where(tail_wins, tail.values, values)
-        ids = torch.where(tail_wins, tail.indices + blocks * BLOCK, ids)
-    return values, ids
+
+def best_tokens(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """:data:`BestTokens` in torch; ``Kernels.best_tokens`` is faster."""
+    best = logits.max(dim=-1)
+    return best.values, best.indices.masked_fill_(~best.values.isfinite(), -1)
 
 
 def best_ids(x: torch.Tensor, count: int) -> torch.Tensor:

@@ -35,6 +35,7 @@ ROPE = Struct("@8P8qd")
 ATTENTION = Struct("@8P7q2d")
 PACK = Struct("@2P3q")
 LINEAR = Struct("@4P6q")
+BEST_TOKENS = Struct("@3P3q")
 
 
 class CpuKernels:
@@ -56,6 +57,7 @@ class CpuKernels:
         self._attention = Operation(library.attention, ATTENTION, counts_rows_at=8)
         self._gather_rows = Operation(library.gather_rows, GATHER, counts_rows_at=3)
         self._linear = Operation(library.linear, LINEAR, counts_rows_at=4)
+        self._best_tokens = Operation(library.best_tokens, BEST_TOKENS, counts_rows_at=3)
         self._pack_linear = Operation(library.pack_linear, PACK, counts_rows_at=2)
         self._replay = library.replay
         self._packed_bytes = library.packed_bytes
@@ -185,6 +187,26 @@ class CpuKernels:
         ):
             raise IndexError(f"an index is outside of the {table.shape[0]} rows of the table")
         return out
+
+    def best_tokens(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if logits.dtype != torch.float32 or self._tape is not None:
+            return self._fallback().best_tokens(logits)
+        stride = _row_stride("logits", logits)
+        rows, columns = logits.shape
+        if columns == 0:
+            raise ValueError("logits must have at least one column")
+        values = logits.new_empty(rows)
+        indices = logits.new_empty(rows, dtype=torch.int64)
+        self._call(
+            self._best_tokens,
+            logits.data_ptr(),
+            values.data_ptr(),
+            indices.data_ptr(),
+            rows,
+            columns,
+            stride,
+        )
+        return values, indices
 
     def rope_and_write_kv(
         self,
