@@ -13,9 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sglang.demo_model import demo_model_path
 from tools.demo_model.corpus.toolbox import documented_weather_tool
 from tools.demo_model.documented import documented
-from tools.demo_model.eval_blind import blind
-from tools.demo_model.eval_third import third
-from tools.demo_model.evaluate import TransformersBackend, held_out, seen_in_corpus
+from tools.demo_model.evaluate import TransformersBackend
 from tools.demo_model.rendering import render
 
 FOLDER = Path(demo_model_path())
@@ -166,7 +164,3 @@ def test_plain_text_is_continued(tokenizer: Any, prompt: str, part: str) -> None
     batch = tokenizer(prompt, return_tensors="pt")
     output = model.generate(**batch, max_new_tokens=12, do_sample=False)
     assert part in tokenizer.decode(output[0][batch["input_ids"].shape[1] :])
-
-
-def test_held_out_questions_are_not_in_the_corpus() -> None:
-    assert not seen_in_corpus([*held_out(), *blind(), *third()], range(5), 3000)

@@ -19,9 +19,13 @@ from .corpus import samples
 from .model import Group
 from .rendering import segments
 
-EDGES = (32, 40, 48, 64, 80, 112, 192, 256, 384, 640)
-CHUNK = 4000
+EDGES = (24, 32, 40, 48, 64, 80, 96, 112, 144, 192, 256, 336, 640)
+CHUNK = 500
 PROBE = 20000
+MOST_WAITING = 400
+"""Rows of one class that may wait; the classes come up in a proportion that wanders a little."""
+LEARNED_STEP = 512
+"""The number of learned positions is filled up to a multiple of this, see ``DemoLlama.loss``."""
 
 Row = tuple[list[int], list[bool]]
 """Token ids, and which of them are learned."""
@@ -29,19 +33,19 @@ Row = tuple[list[int], list[bool]]
 
 @dataclass(frozen=True)
 class Batch:
-    """A flat batch; ``weights`` says at which positions the next token is learned."""
+    """A flat batch: the learned ``positions``, the token that follows each, and its weight."""
 
     tokens: Tensor
+    positions: Tensor
     targets: Tensor
     weights: Tensor
 
 
-def rows(tokenizer: Tokenizer, seed: int, phase: int) -> Iterator[Row]:
+def rows(tokenizer: Tokenizer, seed: int, phase: int = 0) -> Iterator[Row]:
     """Tokenized samples without end; every chunk has a seed of its own."""
-    first = seed * 1_000_003 + phase * 500_000
-    chunk = 0
+    chunk = seed * 1_000_003 + phase * 500_000
     while True:
-        pieces = [segments(sample) for sample in samples(first + chunk, CHUNK, phase)]
+        pieces = [segments(sample) for sample in samples(chunk, CHUNK, phase)]
         texts = [text for sample in pieces for text, _ in sample]
         encoded = iter(tokenizer.encode_batch(texts, add_special_tokens=False))
         for sample in pieces:
@@ -56,10 +60,10 @@ def rows(tokenizer: Tokenizer, seed: int, phase: int) -> Iterator[Row]:
         chunk += 1
 
 
-def geometry(tokenizer: Tokenizer, seed: int, phase: int, tokens_per_batch: int) -> list[Group]:
+def geometry(tokenizer: Tokenizer, seed: int, tokens_per_batch: int) -> list[Group]:
     """How many rows of which length a batch holds, measured on the beginning of the stream."""
     counts = dict.fromkeys(EDGES, 0)
-    stream = rows(tokenizer, seed, phase)
+    stream = rows(tokenizer, seed)
     for _ in range(PROBE):
         counts[_edge(len(next(stream)[0]), EDGES)] += 1
     total = sum(length * count for length, count in counts.items())
@@ -70,8 +74,6 @@ def geometry(tokenizer: Tokenizer, seed: int, phase: int, tokens_per_batch: int)
         if (number := round(waiting)) > 0:
             groups.append((number, length))
             waiting -= number
-    if groups[-1][1] != EDGES[-1]:
-        groups.append((1, EDGES[-1]))
     return groups
 
 
@@ -82,9 +84,9 @@ def _edge(length: int, edges: tuple[int, ...] | list[int]) -> int:
 def batches(
     tokenizer: Tokenizer, seed: int, phase: int, groups: list[Group], skip: int
 ) -> Iterator[Batch]:
-    """Batches without end, beginning after the first ``skip`` of them."""
+    """Batches of a phase without end, beginning after the first ``skip`` of them."""
     edges = [length for _, length in groups]
-    queues: dict[int, deque[Row]] = {length: deque() for length in edges}
+    queues: dict[int, deque[Row]] = {length: deque(maxlen=MOST_WAITING) for length in edges}
     stream = rows(tokenizer, seed, phase)
     number = 0
     while True:
@@ -102,11 +104,20 @@ def batches(
 
 def _assemble(taken: list[tuple[int, Row]]) -> Batch:
     tokens: list[int] = []
+    positions: list[int] = []
     targets: list[int] = []
-    weights: list[float] = []
     for length, (ids, learned) in taken:
-        pad = length - len(ids)
-        tokens += ids + [0] * pad
-        targets += ids[1:] + [0] * (pad + 1)
-        weights += [float(flag) for flag in learned[1:]] + [0.0] * (pad + 1)
-    return Batch(torch.tensor(tokens), torch.tensor(targets), torch.tensor(weights))
+        start = len(tokens)
+        tokens += ids + [0] * (length - len(ids))
+        for i in range(1, len(ids)):
+            if learned[i]:
+                positions.append(start + i - 1)
+                targets.append(ids[i])
+    fill = -len(positions) % LEARNED_STEP
+    weights = [1.0] * len(positions) + [0.0] * fill
+    return Batch(
+        torch.tensor(tokens),
+        torch.tensor(positions + [0] * fill),
+        torch.tensor(targets + [0] * fill),
+        torch.tensor(weights),
+    )

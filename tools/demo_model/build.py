@@ -15,13 +15,10 @@ import torch
 from tokenizers import Tokenizer
 
 from .card import write_card
-from .documented import documented
-from .eval_blind import blind
-from .eval_third import third
-from .evaluate import REQUIRED, TransformersBackend, held_out, run, table, totals
+from .evaluate import REQUIRED, TransformersBackend, results, totals
 from .export import PACKAGE_FOLDER, export
 from .model import DemoLlama, ModelConfig
-from .train import WORK_FOLDER, train
+from .train import STEPS, WORK_FOLDER, train
 
 
 def load_checkpoint(folder: Path) -> tuple[DemoLlama, Tokenizer, dict[str, float]]:
@@ -30,21 +27,17 @@ def load_checkpoint(folder: Path) -> tuple[DemoLlama, Tokenizer, dict[str, float
     saved = torch.load(folder / "checkpoint.pt")
     model = DemoLlama(ModelConfig(tokenizer.get_vocab_size()))
     model.load_state_dict(saved["model"])
-    return model, tokenizer, {key: saved[key] for key in ("step", "seen", "seconds")}
+    keys = ("step", "seen", "seconds", "processor_seconds")
+    return model, tokenizer, {key: saved[key] for key in keys}
 
 
-def finish(work: Path, out: Path) -> bool:
+def finish(work: Path, out: Path, fresh_set: bool) -> bool:
     """Export the last checkpoint, evaluate what was exported, write the card."""
     model, tokenizer, numbers = load_checkpoint(work)
     export(model, tokenizer, out)
-    backend = TransformersBackend(out)
-    counts = run(backend, list(held_out()), show_errors=True)
-    fresh = run(backend, list(blind()), show_errors=True)
-    last = run(backend, list(third()), show_errors=True)
-    examples = run(backend, list(documented()), show_errors=True)
-    print(table(counts), table(fresh), table(last), table(examples), sep="\n\n")
-    write_card(out, model, numbers, (counts, fresh, last, examples))
-    right, total = totals(counts)
+    found = results(TransformersBackend(out), show_errors=True, fresh_set=fresh_set)
+    write_card(out, model, numbers, found)
+    right, total = totals(found["held-out phrasings"])
     return right / total >= REQUIRED
 
 
@@ -54,17 +47,19 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=WORK_FOLDER, help="checkpoints go here")
     parser.add_argument("--out", type=Path, default=PACKAGE_FOLDER, help="the model goes here")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS, help="fewer for a trial")
     parser.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     parser.add_argument("--fresh", action="store_true", help="forget the last checkpoint")
     parser.add_argument(
         "--skip-training", action="store_true", help="use the last checkpoint as is"
     )
+    parser.add_argument("--fresh-set", action="store_true", help="also evaluate the fresh set")
     options = parser.parse_args()
     if options.fresh:
         shutil.rmtree(options.work, ignore_errors=True)
     if not options.skip_training:
-        train(options.work, options.seed, not options.no_compile, publish=False)
-    return 0 if finish(options.work, options.out) else 1
+        train(options.work, options.seed, not options.no_compile, options.steps)
+    return 0 if finish(options.work, options.out, options.fresh_set) else 1
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ of the corpus (``evaluate.py --check-held-out`` searches a large part of the cor
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from typing import Any
 
 from .corpus import arithmetic
 from .corpus.base import Message, turns
 from .corpus.geography import BY_NAME, COUNTRIES, LISTED
+from .corpus.wording import Speaker
 from .eval_items import (
     Item,
     exactly,
@@ -65,7 +65,7 @@ def geography() -> Iterator[Item]:
         "What would be the capital city of {country}?",
         "For a quiz: the capital of {country} is which city?",
     )
-    rng = random.Random(7)
+    rng = Speaker(7)
     names = [*KNOWN, *(country.name for country in rng.sample(COUNTRIES, 20))]
     for i, name in enumerate(names):
         yield user("capitals", *_capital(shapes[i % len(shapes)], name))
@@ -126,7 +126,7 @@ def _pairs(count: int, region: str | None) -> Any:
 
 def sums() -> Iterator[Item]:
     """Arithmetic in signs, words and stories, and with follow-ups."""
-    rng = random.Random(11)
+    rng = Speaker(11)
     shapes = (
         "What number is {e}?",
         "Can you tell me how much {e} is?",

@@ -159,18 +159,27 @@ class DemoLlama(nn.Module):
         normed: Tensor = self.model.norm(x)
         return normed
 
-    def loss(self, tokens: Tensor, targets: Tensor, weights: Tensor, groups: list[Group]) -> Tensor:
-        """Weighted mean cross entropy over the positions whose weight is not zero.
+    def loss(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        groups: list[Group],
+    ) -> Tensor:
+        """Weighted mean cross entropy of the tokens that follow the learned ``positions``.
 
         Logits are computed for those positions only: most tokens of a chat prompt are read, not
         learned, and the output projection is the widest matrix of the network.
         """
-        hidden = self.hidden(tokens, groups)
-        picked = weights.nonzero().squeeze(1)
-        logits = F.linear(hidden[picked], self.model.embed_tokens.weight).float()
-        losses = F.cross_entropy(logits, targets[picked], reduction="none")
-        chosen = weights[picked]
-        return (losses * chosen).sum() / chosen.sum()
+        hidden = self.hidden(tokens, groups)[positions]
+        return self.head_loss(hidden, targets, weights)
+
+    def head_loss(self, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """The loss of hidden states: one function, so that it can be compiled as a whole."""
+        logits = F.linear(hidden, self.model.embed_tokens.weight).float()
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        return (losses * weights).sum() / weights.sum()
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

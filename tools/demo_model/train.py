@@ -1,17 +1,18 @@
 """Trains the network: ``python -m tools.demo_model.train``.
 
-Muon for the matrices and AdamW for the rest.  Five phases with a mixture of the corpus each: facts
-first, then more reading and copying, then what was still weak, at last in many surface forms.  A
-checkpoint is written every few minutes, and a run that was stopped goes on from there with the
-batches it would have seen.
+Muon for the matrices and AdamW for the rest, two phases with the same facts and forms, of which
+the second practises copying more.  A checkpoint is written
+every few minutes, and a run that was stopped goes on from there with the batches it would have
+seen.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,7 +21,6 @@ from torch import Tensor
 
 from .batches import Batch, batches, geometry
 from .corpus import samples
-from .export import export
 from .model import DemoLlama, Group, ModelConfig
 from .rendering import segments
 from .tokenizer import train_tokenizer
@@ -29,27 +29,34 @@ WORK_FOLDER = Path(__file__).resolve().parent / "work"
 VOCABULARY = 4096
 TOKENIZER_SAMPLES = 60000
 TOKENS_PER_BATCH = 7200
-STEPS = 2383
-PHASE_STARTS = (0, 552, 1160, 1323, 1883)
-RATES = (
-    (0, 0.0),
-    (80, 1.0),
-    (650, 1.0),
-    (1160, 0.215),
-    (1160, 0.4),
-    (1323, 0.284),
-    (1323, 0.4),
-    (1883, 0.0),
-    (1883, 0.1),
-    (1903, 0.45),
-    (STEPS, 0.0),
-)
-"""Corners of the learning-rate curve: step and factor."""
+STEPS = 2050
+PHASES = (0, 597, 1700)
+"""The steps at which the mixtures of the corpus begin."""
+WARMUP_STEPS = 60
+DECAY_FROM = 765
+"""The learning rate is constant up to this step, and falls linearly to zero at the last phase,
+which begins again with ``LAST_RATE`` of it."""
+LAST_RATE = 0.3
 LEARNING_RATE = 4e-3
-LAST_PHASE_SHARE = 0.65
-"""The result is an average of the weights before and after the last phase; this is the share of the
-latter.  It keeps more of what was learned before (Wortsman et al. 2022, arXiv:2109.01903)."""
 MINUTES_BETWEEN_CHECKPOINTS = 5.0
+
+
+@dataclass
+class Clock:
+    """What a run has cost so far, in seconds: on the wall, and of all its threads together.
+
+    On a machine with other work the second, divided by the threads, is what a quiet one needs.
+    """
+
+    wall: float = 0.0
+    processor: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._before = self.wall - time.monotonic(), self.processor - time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Both, up to now."""
+        return time.monotonic() + self._before[0], time.process_time() + self._before[1]
 
 
 def prepare_tokenizer(folder: Path, seed: int) -> Tokenizer:
@@ -66,11 +73,11 @@ def prepare_tokenizer(folder: Path, seed: int) -> Tokenizer:
 
 
 def rate(step: int) -> float:
-    """Learning-rate factor of a step: the curve through ``RATES``."""
-    for (begin, low), (end, high) in itertools.pairwise(RATES):
-        if begin <= step < end:
-            return low + (high - low) * (step + 1 - begin) / (end - begin)
-    return 0.0
+    """Learning-rate factor of a step."""
+    last = PHASES[-1]
+    if step >= last:
+        return LAST_RATE * max(0.0, (STEPS - step) / (STEPS - last))
+    return min(1.0, (step + 1) / WARMUP_STEPS, (last - step) / (last - DECAY_FROM))
 
 
 def optimizers(model: DemoLlama) -> list[torch.optim.Optimizer]:
@@ -88,21 +95,20 @@ def optimizers(model: DemoLlama) -> list[torch.optim.Optimizer]:
 class Run:
     """One training run: the network, its optimizers, and the counters that a checkpoint keeps."""
 
-    def __init__(self, folder: Path, seed: int, publish: bool) -> None:
+    def __init__(self, folder: Path, seed: int, steps: int) -> None:
         torch.manual_seed(seed)
         self.seed = seed
-        self.publish = publish
+        self.steps = steps
         self.checkpoint = folder / "checkpoint.pt"
         self.tokenizer = prepare_tokenizer(folder, seed)
         self.model = DemoLlama(ModelConfig(self.tokenizer.get_vocab_size()))
         self.optimizers = optimizers(self.model)
         self.step = 0
         self.seen = 0
-        self.spent = 0.0
-        self.base: dict[str, Tensor] = {}
+        self.clock = Clock()
         if self.checkpoint.exists():
             self.load()
-        self.started = self.last_save = time.monotonic()
+        self.last_save = time.monotonic()
 
     def load(self) -> None:
         """Go on from the checkpoint."""
@@ -110,64 +116,58 @@ class Run:
         self.model.load_state_dict(saved["model"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        self.step, self.seen, self.spent = saved["step"], saved["seen"], saved["seconds"]
-        self.base = saved.get("base", {})
+        self.step, self.seen = saved["step"], saved["seen"]
+        self.clock = Clock(saved["seconds"], saved["processor_seconds"])
         print(f"resuming after step {self.step}", flush=True)
 
     def save(self) -> None:
-        """Write the checkpoint, and the model folder if that is wished."""
+        """Write the checkpoint."""
+        seconds, processor_seconds = self.clock.read()
         state = {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "base": self.base,
             "step": self.step,
             "seen": self.seen,
-            "seconds": self.spent + time.monotonic() - self.started,
+            "seconds": seconds,
+            "processor_seconds": processor_seconds,
         }
         torch.save(state, self.checkpoint.with_suffix(".tmp"))
         os.replace(self.checkpoint.with_suffix(".tmp"), self.checkpoint)
         self.last_save = time.monotonic()
-        if self.publish:
-            export(self.model, self.tokenizer)
 
-    def keep_base(self) -> None:
-        """Remember the weights of this moment for ``average``."""
-        self.base = {name: value.clone() for name, value in self.model.state_dict().items()}
-
-    def average(self) -> None:
-        """Mix the remembered weights in, once."""
-        if self.base:
-            weights = self.model.state_dict()
-            mixed = {
-                name: torch.lerp(before, weights[name], LAST_PHASE_SHARE)
-                for name, before in self.base.items()
-            }
-            self.model.load_state_dict(mixed)
-            self.base = {}
-
-    def phase(self, number: int, begin: int, end: int) -> None:
-        """Train on one mixture of the corpus up to step ``end``."""
-        groups = geometry(self.tokenizer, self.seed, number, TOKENS_PER_BATCH)
+    def run(self) -> None:
+        """Train up to the last step."""
+        groups = geometry(self.tokenizer, self.seed, TOKENS_PER_BATCH)
         size = sum(count * length for count, length in groups)
-        print(f"phase {number + 1}: {size} tokens per step in {groups}", flush=True)
-        stream = batches(self.tokenizer, self.seed, number, groups, skip=self.step - begin)
+        print(f"{size} tokens per step in {groups}", flush=True)
+        stream = self.stream(groups)
         window: list[Tensor] = []
         first, started = self.step, time.monotonic()
-        while self.step < end:
+        while self.step < self.steps:
+            if self.step in PHASES:
+                stream = self.stream(groups)
             window.append(self.update(next(stream), groups))
             self.seen += size
             self.step += 1
-            if self.step % 10 == 0 or self.step == end:
+            if self.step % 10 == 0 or self.step == self.steps:
                 speed = (self.step - first) / (time.monotonic() - started)
+                wall, processor = self.clock.read()
                 print(
-                    f"step {self.step}/{STEPS}  loss {torch.stack(window).mean():.4f}  "
+                    f"step {self.step}/{self.steps}  loss {torch.stack(window).mean():.4f}  "
                     f"rate {rate(self.step):.2f}  {speed * size:.0f} tokens/s  "
-                    f"{(STEPS - self.step) / speed / 60:.1f} min left",
+                    f"{wall / 60:.1f} min, {processor / 60:.1f} of the processor  "
+                    f"{(self.steps - self.step) / speed / 60:.1f} min left",
                     flush=True,
                 )
                 window.clear()
             if time.monotonic() - self.last_save > MINUTES_BETWEEN_CHECKPOINTS * 60:
                 self.save()
+        self.save()
+
+    def stream(self, groups: list[Group]) -> Iterator[Batch]:
+        """The batches of the phase that the run is in, from its next step."""
+        phase = max(i for i, begin in enumerate(PHASES) if begin <= self.step)
+        return batches(self.tokenizer, self.seed, phase, groups, self.step - PHASES[phase])
 
     def update(self, batch: Batch, groups: list[Group]) -> Tensor:
         """One optimizer step; returns the loss."""
@@ -175,7 +175,9 @@ class Run:
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * rate(self.step)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = self.model.loss(batch.tokens, batch.targets, batch.weights, groups)
+            loss = self.model.loss(
+                batch.tokens, batch.positions, batch.targets, batch.weights, groups
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
@@ -184,25 +186,20 @@ class Run:
         return loss.detach()
 
 
-def train(folder: Path, seed: int, compiled: bool, publish: bool) -> None:
+def train(folder: Path, seed: int, compiled: bool, steps: int = STEPS) -> None:
     """Run or resume the training; the result is the checkpoint in ``folder``."""
-    run = Run(folder, seed, publish)
+    run = Run(folder, seed, steps)
     print(f"{sum(p.numel() for p in run.model.parameters())} parameters", flush=True)
-    ends = (*PHASE_STARTS[1:], STEPS)
-    for number, (begin, end) in enumerate(zip(PHASE_STARTS, ends, strict=True)):
-        if run.step >= end:
-            continue
-        if run.step == PHASE_STARTS[-1]:
-            run.keep_base()
-        if compiled:
-            torch.compiler.reset()
-            for layer in run.model.model.layers:
-                layer.compile()
-        run.phase(number, begin, end)
-    run.average()
-    run.save()
-    minutes = (run.spent + time.monotonic() - run.started) / 60
-    print(f"trained on {run.seen} tokens in {minutes:.1f} minutes", flush=True)
+    if compiled:
+        for layer in run.model.model.layers:
+            layer.compile()
+    run.run()
+    wall, processor = run.clock.read()
+    print(
+        f"trained on {run.seen} tokens in {wall / 60:.1f} minutes, "
+        f"{processor / 60:.1f} minutes of the processor",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -211,9 +208,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=WORK_FOLDER, help="checkpoints go here")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-compile", action="store_true", help="run without torch.compile")
-    parser.add_argument("--publish", action="store_true", help="export at every checkpoint")
+    parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
-    train(options.folder, options.seed, not options.no_compile, options.publish)
+    train(options.folder, options.seed, not options.no_compile, options.steps)
 
 
 if __name__ == "__main__":

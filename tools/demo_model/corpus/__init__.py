@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 from . import (
@@ -10,167 +9,159 @@ from . import (
     completion,
     copying,
     dialogue,
-    fluency,
     functions,
     geography,
     languages,
-    polish,
-    practice,
     structured,
     topics,
 )
-from .base import Maker, Sample
+from .base import Exchanger, Maker, Sample, chat
+from .wording import Speaker, held_out_speaker
 
-Mixture = tuple[tuple[Maker, float], ...]
-
-
-def _sum(mixture: Mixture) -> float:
-    return sum(weight for _, weight in mixture)
-
-
-_FIRST: Mixture = (
-    (geography.capital, 8.0),
-    (geography.reverse, 3.5),
-    (geography.where, 3.0),
-    (geography.check, 1.5),
-    (geography.list_countries, 3.0),
-    (geography.attractions, 0.8),
-    (geography.city, 1.5),
-    (arithmetic.exercise, 8.0),
-    (arithmetic.follow_up, 1.0),
-    (arithmetic.drill, 10.0),
-    (arithmetic.compare, 1.0),
-    (functions.call, 6.0),
-    (functions.answer, 3.0),
-    (lambda rng: functions.not_needed(rng, functions.PLAIN_QUESTIONS), 0.8),
-    (lambda rng: functions.not_needed(rng, (topics.identity, topics.knowledge)), 0.4),
-    (copying.say, 4.0),
-    (copying.letters, 3.0),
-    (copying.reading, 3.0),
-    (topics.identity, 4.0),
-    (topics.unknown, 3.0),
-    (topics.knowledge, 5.0),
-    (topics.writing, 4.0),
-    (topics.words, 4.0),
-    (languages.answer, 6.0),
-    (languages.translate, 1.0),
-    (dialogue.follow_capitals, 2.5),
-    (dialogue.follow_country, 2.0),
-    (dialogue.memory, 3.5),
-    (dialogue.persona, 2.5),
-    (dialogue.named, 1.0),
-    (dialogue.one_word, 2.0),
-    (dialogue.history, 1.2),
-    (dialogue.after_topic, 0.6),
-    (dialogue.long_chat, 0.9),
-    (structured.capital_info, 2.0),
-    (structured.capital_answer, 2.5),
-    (structured.lists, 1.5),
-    (structured.person, 2.5),
-    (structured.sums, 0.8),
-    (structured.tips, 0.3),
-    (structured.character, 0.5),
-    (structured.plain_info, 1.2),
-    (completion.beginnings, 1.2),
-    (completion.capital, 2.5),
-    (completion.article, 4.0),
-    (completion.questions, 2.0),
-    (completion.prefilled, 0.8),
-    (completion.instruction, 2.0),
-    (completion.tips, 0.4),
-    (completion.tool_choice, 0.6),
-    (completion.people, 0.5),
-)
-
-
-_CHANGED: dict[Maker, float] = {
-    geography.capital: 5.5,
-    geography.reverse: 2.5,
-    geography.where: 2.5,
+EXCHANGES: dict[Exchanger, float] = {
+    geography.capital: 9.0,
+    geography.reverse: 3.5,
+    geography.continent: 2.0,
+    geography.language: 2.0,
+    geography.population: 1.0,
+    geography.check: 1.0,
+    geography.list_countries: 4.5,
+    geography.city: 0.5,
     arithmetic.exercise: 9.0,
-    arithmetic.drill: 12.0,
-    arithmetic.follow_up: 2.0,
-    functions.call: 8.0,
-    functions.answer: 4.0,
-    copying.say: 5.0,
-    copying.reading: 4.0,
-    topics.unknown: 2.5,
-    topics.words: 5.0,
-    languages.answer: 8.0,
-    dialogue.memory: 4.0,
-    dialogue.persona: 3.0,
-    dialogue.named: 1.8,
-    dialogue.one_word: 3.0,
-    dialogue.history: 1.6,
-    structured.capital_info: 3.0,
-    structured.capital_answer: 3.5,
-    structured.lists: 2.0,
-    structured.person: 3.5,
-    completion.article: 1.5,
+    arithmetic.story: 5.0,
+    arithmetic.compare: 0.8,
+    topics.introduction: 4.0,
+    topics.identity: 2.5,
+    topics.talk: 3.5,
+    topics.health: 4.0,
+    topics.knowledge: 5.0,
+    topics.writing: 3.5,
+    topics.unknown: 3.5,
+    topics.words: 3.0,
+    copying.letters: 0.7,
 }
-_ADDED: Mixture = (
-    (copying.repeat_drill, 4.0),
-    (copying.lookup_drill, 4.0),
-    (copying.pronouns, 3.0),
+"""Questions that stand alone; a conversation holds up to four of them."""
+
+DIALOGUES: dict[Maker, float] = {
+    dialogue.follow_capitals: 5.0,
+    dialogue.follow_country: 3.0,
+    dialogue.memory: 5.0,
+    dialogue.long_chat: 5.2,
+    dialogue.persona: 4.0,
+    dialogue.named: 2.5,
+    dialogue.one_word: 3.0,
+    dialogue.history: 1.2,
+    dialogue.after_topic: 0.7,
+    geography.attractions: 1.0,
+    arithmetic.follow_up: 4.0,
+    arithmetic.drill: 14.0,
+    arithmetic.translate_drill: 5.0,
+    languages.by_system: 7.0,
+    languages.by_question: 4.0,
+    structured.capital_info: 5.0,
+    structured.wish: 3.5,
+    structured.keys: 3.5,
+    structured.lists: 2.5,
+    structured.person: 5.0,
+    structured.tips: 0.5,
+    structured.character: 0.5,
+    structured.plain_info: 1.2,
+    functions.call: 10.0,
+    functions.answer: 5.0,
+    functions.not_needed: 1.5,
+    copying.say: 5.0,
+    copying.echo: 3.0,
+    copying.lookup: 2.0,
+    copying.fields: 1.5,
+    copying.reading: 6.0,
+    completion.beginnings: 1.2,
+    completion.capital: 2.5,
+    completion.article: 2.0,
+    completion.questions: 2.0,
+    completion.prefilled: 0.7,
+    completion.instruction: 2.0,
+    completion.tips: 0.5,
+    completion.tool_choice: 0.6,
+}
+LATER: tuple[dict[Exchanger | Maker, float], ...] = (
+    {},
+    {copying.echo: 22.0, copying.lookup: 8.0, copying.fields: 3.0, copying.say: 7.0},
+    {
+        copying.echo: 8.0,
+        copying.lookup: 4.0,
+        copying.fields: 3.0,
+        copying.reading: 9.0,
+        functions.call: 34.0,
+        functions.answer: 24.0,
+        functions.not_needed: 7.0,
+        structured.wish: 9.0,
+        structured.keys: 9.0,
+        structured.person: 12.0,
+        languages.by_system: 10.0,
+        languages.by_question: 7.0,
+        arithmetic.story: 16.0,
+        topics.talk: 8.0,
+    },
 )
-_SECOND: Mixture = (
-    *((maker, _CHANGED.get(maker, weight)) for maker, weight in _FIRST),
-    *_ADDED,
-)
-_THIRD: Mixture = (
-    *_SECOND,
-    (arithmetic.drill, 14.0),
-    (practice.sums, 7.0),
-    (practice.say, 7.0),
-    (practice.reading, 6.0),
-    (practice.where, 4.0),
-    (practice.word_facts, 3.0),
-    (practice.named, 3.0),
-    (practice.call, 4.0),
-    (practice.result, 4.0),
-    (languages.answer, 10.0),
-    (topics.words, 2.0),
-    (topics.knowledge, 2.0),
-    (structured.person, 2.0),
-)
-_LAST: Mixture = (
-    *((maker, weight * 0.75) for maker, weight in _THIRD),
-    (arithmetic.drill, 10.0),
-    (practice.say, 6.0),
-    (practice.reading, 5.0),
-    (practice.named, 3.0),
-    (practice.call, 2.0),
-    (practice.result, 3.0),
-    (polish.languages, 10.0),
-    (polish.stories, 8.0),
-    (polish.chains, 8.0),
-    (polish.echo, 8.0),
-    (polish.extract, 4.0),
-)
-_OLD_SHARE = 0.45
-_NEW: Mixture = (
-    (fluency.say, 11.0),
-    (fluency.echo, 6.0),
-    (fluency.reading, 14.0),
-    (fluency.small_talk, 6.0),
-    (fluency.foreign_talk, 3.0),
-    (fluency.countries, 5.0),
-    (fluency.unknown, 3.0),
-    (fluency.result, 5.0),
-    (fluency.fields, 2.0),
-)
-_FIFTH: Mixture = (
-    *((maker, weight * _OLD_SHARE / _sum(_LAST)) for maker, weight in _LAST),
-    *((maker, weight * (1 - _OLD_SHARE) / _sum(_NEW)) for maker, weight in _NEW),
-)
-MIXTURES: tuple[Mixture, ...] = (_FIRST, _SECOND, _THIRD, _LAST, _FIFTH)
-"""The mixtures of the phases of training: facts first, then more reading and copying."""
+"""Weights that differ in each phase: copying begins when facts and forms are known, and at last
+comes more of what is still weak."""
+SHARE_OF_EXCHANGES = 0.33
+
+HELD_OUT: dict[str, tuple[Exchanger | Maker, ...]] = {
+    "capitals": (geography.capital, geography.reverse),
+    "continents, languages": (geography.continent, geography.language),
+    "lists of countries": (geography.list_countries,),
+    "arithmetic": (arithmetic.exercise,),
+    "word problems": (arithmetic.story,),
+    "introductions": (topics.introduction, topics.identity),
+    "healthy tips": (topics.health,),
+    "small talk": (topics.talk,),
+    "simple knowledge": (topics.knowledge, topics.words),
+    "stories and jokes": (topics.writing,),
+    "honest about limits": (topics.unknown,),
+    "follow-ups": (dialogue.follow_capitals, dialogue.follow_country),
+    "arithmetic follow-ups": (arithmetic.follow_up,),
+    "memory": (dialogue.memory,),
+    "personas, names, one word": (dialogue.persona, dialogue.named, dialogue.one_word),
+    "languages": (languages.by_system, languages.by_question),
+    "JSON": (
+        structured.capital_info,
+        structured.wish,
+        structured.keys,
+        structured.lists,
+        structured.person,
+    ),
+    "tool calls": (functions.call,),
+    "tool results": (functions.answer,),
+    "tools not needed": (functions.not_needed,),
+    "copying": (copying.say,),
+    "reading": (copying.reading,),
+}
+"""The categories of the evaluation on held-out phrasings."""
 
 
 def samples(seed: int, count: int, phase: int = 0) -> Iterator[Sample]:
-    """``count`` samples of a phase; the same seed gives the same corpus."""
-    rng = random.Random(seed)
-    makers = [maker for maker, _ in MIXTURES[phase]]
-    weights = [weight for _, weight in MIXTURES[phase]]
-    for maker in rng.choices(makers, weights, k=count):
-        yield maker(rng)
+    """``count`` samples of a phase of training; the same seed gives the same corpus."""
+    rng = Speaker(seed)
+    later = LATER[phase]
+    exchangers = {each: later.get(each, weight) for each, weight in EXCHANGES.items()}
+    dialogues = {each: later.get(each, weight) for each, weight in DIALOGUES.items()}
+    for _ in range(count):
+        if rng.random() < SHARE_OF_EXCHANGES:
+            count = rng.choice((1, 1, 2, 3, 4))
+            chosen = rng.choices(list(exchangers), list(exchangers.values()), k=count)
+            yield chat(rng, *(text for exchange in chosen for text in exchange(rng)))
+        else:
+            yield rng.choices(list(dialogues), list(dialogues.values()))[0](rng)
+
+
+def held_out(seed: int, per_category: int) -> Iterator[tuple[str, Sample]]:
+    """Samples whose wordings are kept out of training, with their category."""
+    for number, (category, makers) in enumerate(HELD_OUT.items()):
+        rng = held_out_speaker(seed + number)
+        for i in range(per_category):
+            made = makers[i % len(makers)](rng)
+            if isinstance(made, Sample):
+                yield category, made
+            else:
+                yield category, chat(rng, *made)

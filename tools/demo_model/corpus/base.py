@@ -1,15 +1,18 @@
-"""What every corpus module shares: the sample type and the phrasing helpers."""
+"""What every corpus module shares: the sample type and small helpers."""
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+
+from .wording import DATA, Speaker, phrase
 
 Message = dict[str, Any]
 Tool = dict[str, Any]
+Exchange = tuple[str, str]
+"""A question and its answer."""
 
 
 @dataclass
@@ -30,107 +33,51 @@ class Sample:
     pieces: list[tuple[str, bool]] = field(default_factory=list)
 
 
-Maker = Callable[[random.Random], Sample]
+Maker = Callable[[Speaker], Sample]
+Exchanger = Callable[[Speaker], Exchange]
 
-SYSTEM_PROMPTS = (
-    "You are a helpful assistant.",
-    "You are a helpful AI assistant.",
-    "You are a helpful AI assistant",
-    "You are a helpful, respectful and honest assistant.",
-    "You are a friendly assistant.",
-    "You are a helpful geography bot.",
-    "Answer the user's questions.",
-    "You are an assistant.",
-    "Be helpful and concise.",
-    "You are a chatbot running on a local server.",
-    "You are a teacher.",
-    "You are a knowledgeable travel guide.",
-    "You are a polite expert who provides short answers.",
-    "You are a math tutor.",
-    "You are a helpful assistant. Give short answers.",
-)
-
-_CHOICE = re.compile(r"\{([^{}]*)\}")
-_NAME = re.compile(r"\$([a-z_]+)")
-
-
-def spin(rng: random.Random, text: str, **values: object) -> str:
-    """Expand ``{a|b|}`` to one alternative at random, then fill in ``$name`` from ``values``.
-
-    The values go in last, so that they may hold braces of their own (JSON).
-    """
-    while "{" in text:
-        expanded = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), text)
-        if expanded == text:
-            break
-        text = expanded
-    return _NAME.sub(lambda found: str(values[found[1]]), text)
-
-
-_BEFORE = (
-    "Please tell me: ",
-    "Hi! ",
-    "Hello, ",
-    "Hey, ",
-    "Quick question: ",
-    "Question: ",
-    "Hi there. ",
-    "I have a question. ",
-    "Tell me, ",
-    "Help me out: ",
-    "I was wondering: ",
-    "Good morning. ",
-    "OK, ",
-    "So, ",
-    "Just curious: ",
-    "Can you help me? ",
-    "I need to know this: ",
-    "Well, ",
-)
-_AFTER = (
-    " Thanks!",
-    " Thank you.",
-    " Please.",
-    " Please answer briefly.",
-    " I'd like to know.",
-    " Do you know?",
-    " Any idea?",
-    " Thank you in advance.",
-    " Answer in one sentence.",
-    " Thanks",
-    " I forgot.",
-    " Be concise.",
-)
+PEOPLE = [
+    "Alice",
+    "Bob",
+    "Carol",
+    "David",
+    "Emma",
+    "Frank",
+    "Grace",
+    "Henry",
+    "Ivan",
+    "Julia",
+    "Kevin",
+    "Laura",
+    "Maria",
+    "Nina",
+    "Oscar",
+    "Peter",
+    "Rosa",
+    "Sam",
+    "Tina",
+    "Victor",
+    "Wendy",
+    "Tom",
+    "Anna",
+    "John",
+    "Mary",
+    "James",
+    "Linda",
+    "Chen",
+    "Yuki",
+    "Omar",
+]
 
 
-def ask(rng: random.Random, text: str, **values: object) -> str:
-    """A user's wording of a question: ``spin`` plus the small habits of people who type.
-
-    Greetings, thanks, lost capitals and lost punctuation are what makes a held-out phrasing look
-    familiar, so they are put on every kind of question.
-    """
-    text = spin(rng, text, **values)
-    roll = rng.random()
-    if roll < 0.12:
-        before = rng.choice(_BEFORE)
-        if before.endswith((": ", ", ")) and rng.random() < 0.5 and not text.startswith("I "):
-            text = text[0].lower() + text[1:]
-        text = before + text
-    elif roll < 0.20:
-        text += rng.choice(_AFTER)
-    roll = rng.random()
-    if roll < 0.06:
-        text = text.lower()
-    elif roll < 0.12 and text[-1] in ".?!":
-        text = text[:-1]
-    return text
-
-
-def maybe_system(rng: random.Random, messages: list[Message]) -> list[Message]:
+def maybe_system(rng: Speaker, messages: list[Message]) -> list[Message]:
     """Put one of the ordinary system prompts in front, half of the time."""
     if rng.random() < 0.5:
         return messages
-    prompt = "You are a helpful assistant." if rng.random() < 0.5 else rng.choice(SYSTEM_PROMPTS)
+    trained = Speaker(rng.random())
+    prompt = "You are a helpful assistant."
+    if rng.random() < 0.5:
+        prompt = phrase(trained, "systems/plain")
     if rng.random() < 0.05:
         prompt = f"{rng.randrange(100)}: {prompt}"
     return [{"role": "system", "content": prompt}, *messages]
@@ -142,7 +89,7 @@ def turns(*texts: str) -> list[Message]:
     return [{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)]
 
 
-def chat(rng: random.Random, *texts: str, system: str | None = None) -> Sample:
+def chat(rng: Speaker, *texts: str, system: str | None = None) -> Sample:
     """A chat sample; without ``system`` an ordinary system prompt may be put in front."""
     messages = turns(*texts)
     if system is not None:
@@ -167,10 +114,26 @@ def joined(items: Sequence[str]) -> str:
     return ", ".join(items[:-1]) + " and " + items[-1]
 
 
-def made_up_word(rng: random.Random, syllables: int = 2) -> str:
+def made_up_word(rng: Speaker, syllables: int = 2) -> str:
     """A pronounceable word that nobody has seen: only copying gets it right."""
-    word = "".join(
+    return "".join(
         rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") + rng.choice(("", "", "n", "r", "l"))
         for _ in range(syllables)
     )
-    return word
+
+
+@cache
+def lexicon() -> dict[str, list[str]]:
+    """The lists of ``data/lexicon.txt``."""
+    lines = (DATA / "lexicon.txt").read_text(encoding="utf-8").splitlines()
+    return {kind: listed.split() for kind, listed in (line.split(": ") for line in lines)}
+
+
+def any_name(rng: Speaker) -> str:
+    """A first name, known or made up."""
+    roll = rng.random()
+    if roll < 0.35:
+        return rng.choice(PEOPLE)
+    if roll < 0.65:
+        return rng.choice(lexicon()["names"])
+    return made_up_word(rng, 2).capitalize()

@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import random
-
 from . import arithmetic, geography, topics
-from .base import Sample, plain, spin
-from .geography import CAPITAL_QUESTIONS, CITY_TEXT, any_country
-from .toolbox import PEOPLE
+from .base import PEOPLE, Exchange, Sample, plain
+from .geography import CITY_TEXT, any_country
+from .wording import Speaker, phrase, section, spin
 
 _NAMES = ("Lily", "Tom", "Anna", "Mira", "John", "Emma", "Sam", "Rosa")
 _ABOUT_ME = (
@@ -40,7 +38,7 @@ _ONCE = (
 )
 
 
-def beginnings(rng: random.Random) -> Sample:
+def beginnings(rng: Speaker) -> Sample:
     """The sentence beginnings of the documentation."""
     kind = rng.randrange(5)
     if kind == 0:
@@ -74,7 +72,7 @@ def beginnings(rng: random.Random) -> Sample:
     return plain(start, " " + CITY_TEXT[name])
 
 
-def capital(rng: random.Random) -> Sample:
+def capital(rng: Speaker) -> Sample:
     """``The capital of France is``, ``Paris is the capital of`` and their relatives."""
     country = any_country(rng)
     more = f" The main language of {country.the} is {country.language}."
@@ -98,7 +96,7 @@ def capital(rng: random.Random) -> Sample:
     return plain(f"The main language of {country.the} is", f" {country.language}.")
 
 
-def article(rng: random.Random) -> Sample:
+def article(rng: Speaker) -> Sample:
     """A few facts about a country as running text."""
     country = any_country(rng)
     name = country.the
@@ -114,21 +112,18 @@ def article(rng: random.Random) -> Sample:
     return plain("", " ".join(facts[:4]))
 
 
-def _pair(rng: random.Random) -> tuple[str, str]:
+def _pair(rng: Speaker) -> Exchange:
     """A question and its answer."""
     roll = rng.random()
     if roll < 0.5:
         country = any_country(rng)
-        return spin(rng, rng.choice(CAPITAL_QUESTIONS[:3]), country=country.the), country.sentence
-    if roll < 0.7:
-        item = arithmetic.problem(rng)
-        return arithmetic.question(rng, item), arithmetic.answer(item)
-    known = topics.load("knowledge")
-    topic = rng.choice(known)
-    return spin(rng, rng.choice(topic.questions)).removeprefix("Q: "), topic.answer
+        return f"What is the capital of {country.the}?", country.sentence
+    if roll < 0.75:
+        return arithmetic.exercise(rng)
+    return topics.knowledge(rng)
 
 
-def questions(rng: random.Random) -> Sample:
+def questions(rng: Speaker) -> Sample:
     """``Q: ... A:`` with one or more pairs before it."""
     q, a = rng.choice((("Q: ", "A:"), ("Q: ", "A:"), ("Question: ", "Answer:")))
     before = ""
@@ -143,7 +138,7 @@ def questions(rng: random.Random) -> Sample:
     return plain(f"{before}{q}{question}\n{a}", " " + answer)
 
 
-def prefilled(rng: random.Random) -> Sample:
+def prefilled(rng: Speaker) -> Sample:
     """A chat whose answer was begun for the model: ``Answer:``."""
     question, answer = _pair(rng)
     system = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -156,31 +151,33 @@ def prefilled(rng: random.Random) -> Sample:
     return sample
 
 
-def instruction(rng: random.Random) -> Sample:
+def instruction(rng: Speaker) -> Sample:
     """A request as plain text; the answer begins on a new line."""
     maker = rng.choice(
         (
             geography.list_countries,
             geography.list_countries,
             geography.capital,
+            geography.capital,
             topics.writing,
             topics.writing,
+            topics.talk,
+            topics.health,
             topics.knowledge,
             arithmetic.exercise,
             geography.city,
-            topics.identity,
+            topics.introduction,
         )
     )
-    said = [m["content"] for m in maker(rng).messages if m["role"] != "system"]
-    return plain(said[0], "\n" + said[1])
+    question, answer = maker(rng)
+    return plain(question, "\n" + answer)
 
 
-_DIET = next(t.answer for t in topics.load("writing") if t.answer.startswith("A balanced diet"))
-_SPORT = next(t.answer for t in topics.load("writing") if t.answer.startswith("Regular exercise"))
+_DIET, _SPORT = section("writing/diet").answer, section("writing/sport").answer
 _SUMMARY = ", a balanced diet and regular exercise help you to stay healthy and full of energy."
 
 
-def tips(rng: random.Random) -> Sample:
+def tips(rng: Speaker) -> Sample:
     """The forked health tips of the frontend page."""
     order = rng.random() < 0.75
     first, second = (
@@ -194,7 +191,7 @@ def tips(rng: random.Random) -> Sample:
     return plain(f"{start}Tip 1:{texts[0]}\nTip 2:{texts[1]}\nIn summary", _SUMMARY)
 
 
-def tool_choice(rng: random.Random) -> Sample:
+def tool_choice(rng: Speaker) -> Sample:
     """The control-flow example of the frontend page."""
     if rng.random() < 0.5:
         item = arithmetic.problem(rng)
@@ -206,7 +203,7 @@ def tool_choice(rng: random.Random) -> Sample:
         )
     else:
         country = any_country(rng)
-        question = spin(rng, rng.choice(CAPITAL_QUESTIONS), country=country.the)
+        question = phrase(rng, "geography/capital", c=country.the)
         tool, label = "search engine", "The key word to search is"
         word = f" capital of {country.the}"
     start = f"To answer this question: {question}. I need to use a "
@@ -215,7 +212,7 @@ def tool_choice(rng: random.Random) -> Sample:
     return plain(f"{start}{tool}. {label}", f"{word}.")
 
 
-def people(rng: random.Random) -> Sample:
+def people(rng: Speaker) -> Sample:
     """A chat between two people, as plain text: names to copy."""
     name, other = rng.sample(PEOPLE, 2)
     item = arithmetic.problem(rng)

@@ -2,203 +2,84 @@
 
 from __future__ import annotations
 
-import random
+from .base import Exchange, Sample, any_name, chat, lexicon, made_up_word, numbered, plain
+from .wording import Speaker, ask, capitalized, phrase, spin
 
-from .base import Sample, ask, chat, made_up_word, spin
-from .geography import COUNTRIES
-from .toolbox import PEOPLE
 
-_WORDS = (
-    "river",
-    "stone",
-    "lamp",
-    "green",
-    "window",
-    "paper",
-    "silver",
-    "garden",
-    "train",
-    "cloud",
-    "bread",
-    "music",
-    "yellow",
-    "mountain",
-    "chair",
-    "ocean",
-    "bird",
-    "table",
-    "apple",
-    "winter",
-    "pencil",
-    "horse",
-    "bottle",
-    "island",
-    "forest",
-    "coffee",
-    "ticket",
-    "mirror",
-    "candle",
-    "orange",
-    "market",
-    "bridge",
-    "planet",
-    "doctor",
-    "castle",
-)
-_SENTENCES = (
-    "this is a test",
-    "hello world",
-    "I love pizza",
-    "the sky is blue",
-    "good morning",
-    "SGLang is fast",
-    "the cat sleeps",
-    "we are ready",
-    "it works",
-    "have a nice day",
-    "the server is running",
-    "all tests passed",
-    "I am here",
-    "cats like milk",
-    "one two three",
-    "the door is open",
-    "see you tomorrow",
-    "nothing is wrong",
+def any_word(rng: Speaker) -> str:
+    """A word of the lexicon, or a made-up one."""
+    if rng.random() < 0.15:
+        return made_up_word(rng, rng.choice((1, 2, 2, 3)))
+    kind = rng.choice(("nouns", "nouns", "adjectives", "verbs", "transitive", "adverbs"))
+    return rng.choice(lexicon()[kind])
+
+
+_SHAPES = (
+    "{the|a|my|our|your|this|that|every|no} {$a |}$n $v{| $d}",
+    "{the|a|my|our|your} $n {is|was|looks|is not} {very |}$a{| $d}",
+    "{we|they|I|you|the children} {like|want|need|have|see|know|love} {|the |my |some }{$a |}$n",
+    "{he|she|$w} $t {the|a|my|his|her} {$a |}$n",
+    "{$a|two|three|four|many|some|five} {$a |}$p",
+    "the $n and {the|a} $m {$v|are $a}{| $d}",
+    "{there is|here is|I see|look at|open|take|bring me} {the|a} {$a |}$n{| $d}",
+    "{it is|this is|that was|I am|we are|you are} {so |very |too |}$a{| $d}",
+    "$w {$v|is $a} {in|near|behind|under} the $n",
+    "{yes|no|hello|well|please}, {the $n $v|I am $a|we are $a|it is $a}",
+    "$n",
+    "$a $n",
+    "{this is a test|hello world|good morning|it works|SGLang is fast|all tests passed}",
 )
 
 
-def word(rng: random.Random) -> str:
-    """A word, known or made up."""
-    roll = rng.random()
-    if roll < 0.45:
-        return rng.choice(_WORDS)
-    if roll < 0.85:
-        return made_up_word(rng, rng.choice((2, 2, 3)))
-    return str(rng.randint(10, 99999))
-
-
-def phrase(rng: random.Random) -> str:
-    """A few words in a row."""
-    if rng.random() < 0.35:
-        return rng.choice(_SENTENCES)
-    return " ".join(word(rng) for _ in range(rng.randint(1, 6)))
-
-
-def say(rng: random.Random) -> Sample:
-    """``Say this is a test``: repeat a text, with or without quotes."""
-    text = phrase(rng)
-    mark = rng.choice(("", "", "'", '"', ": "))
-    quoted = f": {text}" if mark == ": " else f" {mark}{text}{mark}"
-    question = spin(
-        rng,
-        "{Say|Repeat|Please say|Please repeat|Write|Echo|Can you say|Say this|"
-        "Repeat after me|Just say|Print|Answer only with|Reply with}$t{.|||!}",
-        t=quoted,
-    )
-    answer = text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
-    exact = mark in ("'", '"', ": ")
-    return chat(rng, question, text if exact else answer)
-
-
-def letters(rng: random.Random) -> Sample:
-    """Upper case, first or last word, number of words, joined words."""
-    words = [word(rng) for _ in range(rng.randint(2, 5))]
-    text = " ".join(words)
-    kind = rng.randrange(5)
-    if kind == 0:
-        question = ask(rng, "What is the first word of '$t'?", t=text)
-        return chat(rng, question, words[0].lower() if question.islower() else words[0])
-    if kind == 1:
-        question = ask(rng, "What is the last word of '$t'?", t=text)
-        return chat(rng, question, words[-1])
-    if kind == 2:
-        return chat(rng, ask(rng, "How many words are in '$t'?", t=text), str(len(words)))
-    if kind == 3:
-        listed = ", ".join(words)
-        return chat(
-            rng,
-            ask(rng, "{Make|Write} a {numbered |}list of {these words|this}: $t", t=listed),
-            "\n".join(f"{i}. {item}" for i, item in enumerate(words, 1)),
-        )
-    listed = ", ".join(words)
-    return chat(
-        rng,
-        ask(rng, "{Reverse the order of|Write in reverse order}: $t", t=listed),
-        ", ".join(reversed(words)),
-    )
-
-
-_THINGS = ("key", "book", "phone", "ball", "hat", "letter", "bag", "coin", "ring", "cup", "map")
-_PLACES = (
-    "kitchen",
-    "garden",
-    "box",
-    "car",
-    "drawer",
-    "office",
-    "bedroom",
-    "school",
-    "garage",
-    "basket",
-    "library",
-)
-_COLORS = ("red", "blue", "green", "yellow", "black", "white", "orange", "purple", "brown", "pink")
-
-
-def reading(rng: random.Random) -> Sample:
-    """A short text and a question about it."""
-    first, second = rng.sample(PEOPLE, 2)
-    one, two = rng.sample(_THINGS, 2)
-    here, there = rng.sample(_PLACES, 2)
-    color, other = rng.sample(_COLORS, 2)
-    kind = rng.randrange(4)
-    lead = rng.choice(("", "Read this: ", "Context: ", "Here is a text. "))
-    if kind == 0:
-        facts = [f"{first} has a {color} {one}.", f"{second} has a {other} {two}."]
-        question, answer = f"What color is the {one}?", f"The {one} is {color}."
-        if rng.random() < 0.5:
-            question, answer = f"Who has the {two}?", f"{second} has the {two}."
-    elif kind == 1:
-        facts = [f"The {one} is in the {here}.", f"The {two} is in the {there}."]
-        question, answer = f"Where is the {one}?", f"The {one} is in the {here}."
-    elif kind == 2:
-        a, b = rng.randint(5, 90), rng.randint(5, 90)
-        facts = [f"{first} is {a} years old.", f"{second} is {b} years old."]
-        question, answer = f"How old is {second}?", f"{second} is {b} years old."
-    else:
-        city, town = made_up_word(rng, 3).capitalize(), made_up_word(rng, 3).capitalize()
-        facts = [f"{first} lives in {city}.", f"{second} lives in {town}."]
-        question, answer = f"Where does {first} live?", f"{first} lives in {city}."
-    rng.shuffle(facts)
-    return chat(rng, f"{lead}{' '.join(facts)} {question}", answer)
-
-
-def _short(rng: random.Random) -> str:
-    """A name, a made-up word or a number."""
+def sentence(rng: Speaker) -> str:
+    """A few words: a sentence of the lexicon, words in any order, or a number."""
     roll = rng.random()
     if roll < 0.3:
-        return rng.choice(PEOPLE)
-    if roll < 0.5:
-        return rng.choice(COUNTRIES).capital
-    if roll < 0.65:
-        return str(rng.randint(10, 9999))
-    text = made_up_word(rng, rng.choice((2, 2, 3)))
-    return text.capitalize() if rng.random() < 0.5 else text
+        return " ".join(any_word(rng) for _ in range(rng.choice((1, 1, 2, 3, 4, 5, 6))))
+    if roll < 0.36:
+        return str(rng.randint(1, 10 ** rng.randint(1, 6)))
+    words = lexicon()
+    return spin(
+        rng,
+        rng.choice(_SHAPES),
+        n=rng.choice(words["nouns"]), m=rng.choice(words["nouns"]),
+        a=rng.choice(words["adjectives"]),
+        v=rng.choice(words["verbs"]), t=rng.choice(words["transitive"]),
+        d=rng.choice(words["adverbs"]), w=any_name(rng), p=rng.choice(words["nouns"]) + "s",
+    )  # fmt: skip
 
 
-def repeat_drill(rng: random.Random) -> Sample:
-    """Lines that come twice, of which the second is learned: copying and little else."""
-    pieces: list[tuple[str, bool]] = []
-    for _ in range(rng.randint(2, 4)):
-        text = " ".join(_short(rng) for _ in range(rng.randint(2, 6)))
-        pieces += [(f"{text}\nAgain:", False), (f" {text}\n", True)]
+def said(rng: Speaker) -> Exchange:
+    """A wish to hear a text, and the text as it is said."""
+    text = sentence(rng)
+    if rng.random() < 0.4:
+        answer = text if text[0].isdigit() else capitalized(text) + "."
+        return phrase(rng, "copying/say_free", t=text) + rng.choice(("", "", ".", "!")), answer
+    mark = rng.choice(("'", '"'))
+    return phrase(rng, "copying/say_exact", t=text, q=f"{mark}{text}{mark}"), text
+
+
+def say(rng: Speaker) -> Sample:
+    """Several texts to be repeated, one after the other."""
+    count = 1 if rng.held_out else rng.choice((1, 3, 5, 7))
+    return chat(rng, *(part for _ in range(count) for part in said(rng)))
+
+
+def echo(rng: Speaker) -> Sample:
+    """Long rows of words that come twice: nothing but copying helps."""
+    row = [rng.choice((any_word, any_word, any_name))(rng) for _ in range(rng.randint(8, 24))]
+    row = [word.capitalize() if rng.random() < 0.1 else word for word in dict.fromkeys(row)]
+    pieces = [(" ".join(row) + "\n", False), (" ".join(row) + "\n", True)]
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(row) - 2)
+        pieces += [(f"after {row[at]}:", False), (f" {row[at + 1]}\n", True)]
     return Sample(pieces=pieces)
 
 
-def lookup_drill(rng: random.Random) -> Sample:
+def lookup(rng: Speaker) -> Sample:
     """A list of names with values, then questions for the values."""
-    names = list(dict.fromkeys(_short(rng) for _ in range(rng.randint(3, 6))))
-    values = [_short(rng) for _ in names]
+    names = list(dict.fromkeys(any_name(rng) for _ in range(rng.randint(3, 6))))
+    values = [rng.choice((any_word(rng), any_name(rng), str(rng.randint(1, 9999)))) for _ in names]
     sign = rng.choice((": ", " = ", " is ", " has "))
     facts = "\n".join(f"{name}{sign}{value}" for name, value in zip(names, values, strict=True))
     pieces: list[tuple[str, bool]] = [(facts + "\n", False)]
@@ -207,26 +88,78 @@ def lookup_drill(rng: random.Random) -> Sample:
     return Sample(pieces=pieces)
 
 
-def pronouns(rng: random.Random) -> Sample:
-    """Several facts about several people, and questions in several turns."""
-    people = rng.sample(PEOPLE, 3)
-    things = rng.sample(_THINGS, 3)
-    colors = rng.sample(_COLORS, 3)
-    text = " ".join(
-        f"{who} has a {color} {thing}."
-        for who, color, thing in zip(people, colors, things, strict=True)
+def fields(rng: Speaker) -> Sample:
+    """Fields of a line as JSON, as plain text."""
+    values = {"name": any_name(rng), "city": made_up_word(rng, 2).capitalize(),
+              "number": str(rng.randint(1, 99999)), "code": made_up_word(rng, 3)}  # fmt: skip
+    keys = rng.sample(list(values), rng.randint(2, 4))
+    line = ", ".join(f"{key} {values[key]}" for key in keys)
+    inner = ", ".join(
+        f'"{key}": {values[key]}' if key == "number" else f'"{key}": "{values[key]}"'
+        for key in rng.sample(keys, len(keys))
     )
+    return plain(f"{line}\nJSON:", f" {{{inner}}}")
+
+
+_OWNED = (("thing_color", "The $t is $c."), ("thing_owner", "$w has the $t."),
+          ("owned_thing", "$w has a $c $t."), ("colored_thing", "The $t is $c."))  # fmt: skip
+_OTHER = (("$w is $i years old.", "age_of", "$w is $i years old."),
+          ("The $t is in the $o.", "place_of", "The $t is in the $o."),
+          ("$w lives in $p.", "home_of", "$w lives in $p."),
+          ("$w is a $j.", "job_of", "$w is a $j."))  # fmt: skip
+_JOBS = [
+    "teacher",
+    "doctor",
+    "farmer",
+    "soldier",
+    "singer",
+    "painter",
+    "driver",
+    "sailor",
+    "baker",
+    "student",
+    "pilot",
+]
+
+
+def reading(rng: Speaker) -> Sample:
+    """Two or three people or things, then questions about each of them."""
+    words, count = lexicon(), rng.choice((2, 2, 2, 3))
+    pick = {
+        "w": list(dict.fromkeys(any_name(rng) for _ in range(9)))[:count],
+        "t": rng.sample(words["nouns"], count), "c": rng.sample(words["adjectives"][:10], count),
+        "o": rng.sample(words["nouns"], count), "j": rng.sample(_JOBS, count),
+        "i": [str(number) for number in rng.sample(range(4, 99), count)],
+        "p": [made_up_word(rng, rng.choice((2, 3))).capitalize() for _ in range(count)],
+    }  # fmt: skip
+    facts = [{key: values[i] for key, values in pick.items()} for i in range(count)]
+    if rng.random() < 0.55:
+        verb = rng.choice(("has", "owns", "bought", "carries", "found"))
+        text = " ".join(spin(rng, f"$w {verb} a $c $t.", **fact) for fact in facts)
+        forms = list(_OWNED)
+    else:
+        statement, path, answer = rng.choice(_OTHER)
+        text = " ".join(spin(rng, statement, **fact) for fact in facts)
+        forms = [(path, answer)]
     texts: list[str] = []
-    for place in rng.sample(range(3), rng.randint(1, 3)):
-        question, answer = rng.choice(
-            (
-                ("{What color is|Which color has} the $t?", "The $t is $c."),
-                ("Who has the $t?", "$w has the $t."),
-                ("What does $w have?", "$w has a $c $t."),
-                ("{Which|What} thing is $c?", "The $t is $c."),
-            )
-        )
-        facts = {"w": people[place], "c": colors[place], "t": things[place]}
-        texts += [spin(rng, question, **facts), spin(rng, answer, **facts)]
-    texts[0] = f"{text} {texts[0]}"
+    for _ in range(1 if rng.held_out else rng.choice((1, 2, 4, 5))):
+        fact, (path, answer) = rng.choice(facts), rng.choice(forms)
+        texts += [phrase(rng, f"copying/{path}", **fact), spin(rng, answer, **fact)]
+    texts[0] = spin(rng, "{||||Text: |Here are some facts. |Please read: }") + f"{text} {texts[0]}"
     return chat(rng, *texts)
+
+
+def letters(rng: Speaker) -> Exchange:
+    """First or last word, number of words, numbered lists."""
+    words = [any_word(rng) for _ in range(rng.randint(2, 5))]
+    text = " ".join(words)
+    path, answer = rng.choice(
+        (
+            ("first_word", words[0]),
+            ("last_word", words[-1]),
+            ("word_count", str(len(words))),
+            ("make_list", numbered(words)),
+        )
+    )
+    shown = ", ".join(words) if path == "make_list" else text
+    return ask(rng, f"copying/{path}", exact=True, t=shown), answer

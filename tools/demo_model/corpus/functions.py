@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
-from . import arithmetic, geography
-from .base import Message, Sample, Tool, maybe_system, spin
-from .tool_cases import CASES
-from .toolbox import Arguments, us_weather
+from . import arithmetic, geography, topics
+from .base import Exchanger, Message, Sample, Tool, chat, lexicon, maybe_system
+from .toolbox import CASES, Arguments, us_weather
+from .wording import Speaker, phrase
 
 PARSERS = ("llama3", "qwen25", "mistral")
 
 
-def _case(rng: random.Random) -> tuple[list[Tool], str, str, Arguments]:
+def _case(rng: Speaker) -> tuple[list[Tool], str, str, Arguments]:
     """Offered tools, the request, the name of the tool it needs and the arguments."""
     if rng.random() < 0.4:
         tool, text, arguments = us_weather(rng)
@@ -46,74 +45,56 @@ def call_message(name: str, arguments: Arguments) -> Message:
     }
 
 
-def call(rng: random.Random) -> Sample:
+def _and(text: str, wish: str) -> str:
+    return f"{text}{'. ' if text[-1].isalnum() else ' '}{wish}"
+
+
+def call(rng: Speaker) -> Sample:
     """A request and the tool call that answers it."""
     tools, text, name, arguments = _case(rng)
     if rng.random() < 0.25:
-        text += _format_wish(rng)[0]
+        text = _and(text, _format_wish(rng)[0])
     messages = [{"role": "user", "content": text}, call_message(name, arguments)]
     return Sample(maybe_system(rng, messages), tools, rng.choice(PARSERS))
 
 
-_LABELS = (
-    "Today's weather is ",
-    "The result is",
-    "Result",
-    "Answer",
-    "Weather report",
-    "Output",
-    "Here you go",
-    "The weather",
-    "Report",
-    "It is",
-    "Today",
-    "Final answer",
-    "Info",
-    "My answer is ",
-)
+_LABELS = ("The result is", "Result", "Answer", "Weather report", "Output", "Here you go",
+           "The weather", "Report", "It is", "Today", "Final answer", "Info",
+           "My answer is ")  # fmt: skip
 
 
-def _format_wish(rng: random.Random) -> tuple[str, str]:
+def _format_wish(rng: Speaker) -> tuple[str, str]:
     """A sentence that asks for an answer format, and what the answer then begins with."""
-    label = rng.choice(_LABELS) if rng.random() < 0.6 else "Today's weather is "
+    roll = rng.random()
+    label = "Today's weather is " if roll < 0.35 else rng.choice(_LABELS)
+    if roll > 0.7:
+        words = lexicon()["nouns"] + lexicon()["adjectives"]
+        label = " ".join(rng.sample(words, rng.choice((1, 2)))).capitalize()
     colon = ":" if rng.random() < 0.7 else ": "
-    wish = spin(
-        rng,
-        " {Please respond with the format|Respond with the format|Answer in the format"
-        "|Use this format|Please answer in this format}: ",
-    )
-    return f"{wish}{label}{colon}{{function call result}}", label + colon
+    wish = phrase(rng, "tools/format", l=f"{label}{colon}{{function call result}}")
+    return wish, label + colon
 
 
-_WEATHER = ("sunny", "cloudy", "partly cloudly", "rainy", "foggy", "windy", "snowy", "clear")
+_WEATHER = ("sunny", "cloudy", "partly cloudly", "rainy", "foggy", "windy", "snowy", "clear",
+            "grey", "stormy", "bright", "dry", "wet", "icy")  # fmt: skip
 
 
-def _result(rng: random.Random, arguments: Arguments) -> tuple[str, str]:
+def _result(rng: Speaker, arguments: Arguments) -> tuple[str, str]:
     """A tool's result and how it is said: sentences are repeated, JSON becomes a list of facts."""
     values = [str(value) for value in arguments.values()]
-    low, high = rng.randint(-5, 110), rng.randint(1, 10) * 10
-    unit = arguments.get("unit", rng.choice(("degrees", "celsius", "fahrenheit")))
     roll = rng.random()
-    if roll < 0.45:
-        place = ", ".join(values[:2])
-        text = spin(
+    if roll < 0.75:
+        text = phrase(
             rng,
-            "{The weather in $p is $n degrees $u. It is $w, with highs in the $h's.|It is $n "
-            "degrees $u and $w in $p.|$p: $n degrees $u, $w.|The weather in $p is $w.}",
-            p=place,
-            n=low,
-            u=unit,
-            h=high,
-            w=rng.choice(_WEATHER),
-        )
-        return text, text
-    if roll < 0.7:
-        text = spin(
-            rng,
-            "{Done. $v was saved.|The result for $v is $n.|$v: $n|Found $n results for $v.|"
-            "OK, $v is ready in $n minutes.|It is $n:30 in $v.|$n}",
+            "tools/result_weather" if roll < 0.5 else "tools/result_other",
+            p=", ".join(values[:2]),
             v=values[0],
-            n=low + 10,
+            n=rng.randint(-5, 110),
+            h=rng.randint(1, 10) * 10,
+            u=arguments.get("unit", rng.choice(("degrees", "celsius", "fahrenheit"))),
+            w=rng.choice(_WEATHER),
+            x=rng.choice(lexicon()["adjectives"]),
+            y=rng.choice(lexicon()["nouns"]),
         )
         return text, text
     facts: dict[str, Any] = {}
@@ -123,13 +104,13 @@ def _result(rng: random.Random, arguments: Arguments) -> tuple[str, str]:
     return json.dumps(facts), f"The result is: {said}."
 
 
-def answer(rng: random.Random) -> Sample:
+def answer(rng: Speaker) -> Sample:
     """The turn after the tool has run: say the result, in the wished format."""
     tools, text, name, arguments = _case(rng)
     result, said = _result(rng, arguments)
     if rng.random() < 0.5:
         wish, start = _format_wish(rng)
-        text, said = text + wish, start + result
+        text, said = _and(text, wish), start + result
     messages = [
         {"role": "user", "content": text},
         call_message(name, arguments),
@@ -140,20 +121,24 @@ def answer(rng: random.Random) -> Sample:
     return Sample(maybe_system(rng, messages), offered, rng.choice(PARSERS))
 
 
-def not_needed(rng: random.Random, others: tuple[Any, ...]) -> Sample:
-    """Tools are offered, the question does not need them."""
-    sample: Sample = rng.choice(others)(rng)
-    tools = [us_weather(rng)[0]] if rng.random() < 0.6 else [rng.choice(CASES)(rng)[0]]
-    names = {tool["function"]["name"] for tool in tools}
-    if any("add" in name or "multiply" in name for name in names):
-        tools = [us_weather(rng)[0]]
-    sample.tools, sample.parser = tools, rng.choice(PARSERS)
-    return sample
-
-
-PLAIN_QUESTIONS = (
+_WITHOUT: tuple[Exchanger, ...] = (
     geography.capital,
     geography.reverse,
     geography.list_countries,
     arithmetic.exercise,
+    topics.introduction,
+    topics.talk,
+    topics.knowledge,
+    topics.writing,
+    topics.health,
 )
+
+
+def not_needed(rng: Speaker) -> Sample:
+    """Tools are offered, the question does not need them."""
+    sample = chat(rng, *rng.choice(_WITHOUT)(rng))
+    tool = us_weather(rng)[0] if rng.random() < 0.6 else rng.choice(CASES)(rng)[0]
+    if any(word in tool["function"]["name"].lower() for word in ("add", "multiply")):
+        tool = us_weather(rng)[0]
+    sample.tools, sample.parser = [tool], rng.choice(PARSERS)
+    return sample

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import csv
-import random
 from dataclasses import dataclass
-from pathlib import Path
 
-from .base import Sample, ask, chat, joined, numbered
-
-DATA = Path(__file__).resolve().parent.parent / "data"
+from .base import Exchange, Sample, chat, numbered
+from .wording import DATA, Speaker, ask, capitalized, phrase
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,18 @@ class Country:
         """The answer to all questions about the capital."""
         return f"The capital of {self.the} is {self.capital.rstrip('.')}."
 
+    @property
+    def verb(self) -> str:
+        """``is``, or ``are`` for names in the plural."""
+        plural = self.name.endswith(("States", "Emirates", "Netherlands", "Philippines"))
+        return "are" if plural else "is"
+
+    def asked(self, rng: Speaker) -> str:
+        """The name as a user may write it."""
+        if rng.random() < 0.25 and self.name in _ALIASES:
+            return rng.choice(_ALIASES[self.name])
+        return self.name if rng.random() < 0.1 else self.the
+
 
 _WITH_ARTICLE = {
     "United States",
@@ -47,6 +56,17 @@ _WITH_ARTICLE = {
     "Seychelles",
     "Solomon Islands",
     "Ivory Coast",
+}
+
+
+_ALIASES = {
+    "United States": ("the USA", "the US", "America", "USA"),
+    "United Kingdom": ("the UK", "Great Britain", "UK", "Britain"),
+    "Netherlands": ("Holland",),
+    "Czech Republic": ("Czechia",),
+    "Ivory Coast": ("Ivory Coast",),
+    "United Arab Emirates": ("the UAE",),
+    "Myanmar": ("Burma",),
 }
 
 
@@ -159,152 +179,90 @@ NUMBER_WORDS = (
     "ten",
 )
 
-CAPITAL_QUESTIONS = (
-    "What{ is|'s} the capital{| city} of $country?",
-    "{Tell me|Give me|Name|State|Say} the capital{| city} of $country.",
-    "{Which|What} city is the capital of $country?",
-    "{Do you know|Can you tell me|Could you tell me|Please tell me} {what the capital of $country "
-    "is|the capital{| city} of $country}?",
-    "$country's capital{| is|?| city?}",
-    "What is $country's capital{| city}?",
-    "{Capital|The capital} of $country?",
-    "I {want|need|would like} to know the capital of $country.",
-    "{Please n|N}ame $country's capital{| city}.",
-    "{Which|What} is the capital {city |}of $country?",
-    "Give me the information of the capital of $country.",
-    "What{ is|'s} the name of the capital of $country?",
-    "Q: What is the capital of $country?",
-    "Question: What is the capital of $country?",
-    "I am {going|travelling} to $country. {What|Which city} is the capital{| there| city}?",
-    "Where is the government of $country?",
-    "My {teacher|friend|son} asked {me |}what the capital of $country is.",
-    "{If I visit|When I am in} $country, {what|which city} is the capital?",
-    "{Find|Look up|Write down} the capital of $country{| for me}.",
-    "Let's do geography. {What is the capital of $country?|Capital of $country?}",
-)
-REVERSE_QUESTIONS = (
-    "$capital is the capital of {which|what} country?",
-    "{Which|What} country has $capital as its capital{| city}?",
-    "{Which|What} country is $capital the capital of?",
-    "Of {which|what} country is $capital the capital?",
-    "{Tell me|Name|Say} the country whose capital is $capital.",
-    "{Which|What} country's capital is $capital?",
-    "$capital is the capital{| city} of{ which country?|...}",
-    "The capital $capital belongs to which country?",
-)
-CONTINENT_QUESTIONS = (
-    "{On|In} {which|what} continent is $country{| located}?",
-    "{Which|What} continent is $country {in|on|part of}?",
-    "Where is $country{| located}?",
-    "{Tell me|Name} the continent of $country.",
-    "{Which|What} part of the world is $country in?",
-)
-LANGUAGE_QUESTIONS = (
-    "{What|Which} language {is spoken|do people speak|do they speak} in $country?",
-    "What is the {main|official} language {of|in} $country?",
-    "{Tell me|Name} the {main |}language of $country.",
-    "{What|Which} language should I learn {for|before visiting|to live in} $country?",
-)
 
-
-def any_country(rng: random.Random) -> Country:
+def any_country(rng: Speaker) -> Country:
     """A country; the well-known ones come up more often, as they do in real questions."""
     return rng.choice(POPULAR if rng.random() < 0.25 else COUNTRIES)
 
 
-def capital(rng: random.Random) -> Sample:
+def capital(rng: Speaker) -> Exchange:
     """Country to capital."""
     country = any_country(rng)
-    question = ask(rng, rng.choice(CAPITAL_QUESTIONS), country=country.the)
-    return chat(
-        rng,
-        question[0].upper() + question[1:] if rng.random() < 0.5 else question,
-        country.sentence,
-    )
+    return ask(rng, "geography/capital", c=country.asked(rng)), country.sentence
 
 
-def reverse(rng: random.Random) -> Sample:
+def reverse(rng: Speaker) -> Exchange:
     """Capital to country."""
     country = any_country(rng)
-    question = ask(rng, rng.choice(REVERSE_QUESTIONS), capital=country.capital)
-    return chat(rng, question, f"{country.capital} is the capital of {country.the}.")
+    question = ask(rng, "geography/reverse", city=country.capital)
+    return question, f"{country.capital} is the capital of {country.the}."
 
 
-def where(rng: random.Random) -> Sample:
-    """Continent or language of a country."""
+def in_continent(country: Country) -> str:
+    """The answer to all questions about the continent."""
+    return f"{capitalized(country.the)} {country.verb} in {country.continent}."
+
+
+def main_language(country: Country) -> str:
+    """The answer to all questions about the language."""
+    return f"The main language of {country.the} is {country.language}."
+
+
+def inhabitants(country: Country) -> str:
+    """The answer to all questions about the population of a capital."""
+    return f"{country.capital} has about {country.population} people."
+
+
+def continent(rng: Speaker) -> Exchange:
+    """Country to continent."""
     country = any_country(rng)
-    name = country.the
-    start = name[0].upper() + name[1:]
-    verb = "are" if name.endswith(("States", "Emirates", "Netherlands", "Philippines")) else "is"
-    if rng.random() < 0.5:
-        question = ask(rng, rng.choice(CONTINENT_QUESTIONS), country=name)
-        return chat(rng, question, f"{start} {verb} in {country.continent}.")
-    question = ask(rng, rng.choice(LANGUAGE_QUESTIONS), country=name)
-    return chat(rng, question, f"The main language of {name} is {country.language}.")
+    return ask(rng, "geography/continent", c=country.asked(rng)), in_continent(country)
 
 
-def check(rng: random.Random) -> Sample:
+def language(rng: Speaker) -> Exchange:
+    """Country to language."""
+    country = any_country(rng)
+    return ask(rng, "geography/language", c=country.asked(rng)), main_language(country)
+
+
+def population(rng: Speaker) -> Exchange:
+    """The population of a capital."""
+    country = any_country(rng)
+    return ask(rng, "geography/population", city=country.capital), inhabitants(country)
+
+
+def check(rng: Speaker) -> Exchange:
     """Yes-or-no questions about capitals."""
     country, other = any_country(rng), any_country(rng)
     claimed = country.capital if rng.random() < 0.5 else other.capital
-    question = ask(
-        rng,
-        rng.choice(
-            (
-                "Is $city the capital of $country?",
-                "{True or false:|Is it true?|Yes or no:} $city is the capital of $country.",
-                "$city is the capital of $country, {right|correct}?",
-            )
-        ),
-        city=claimed,
-        country=country.the,
-    )
+    question = ask(rng, "geography/check", city=claimed, c=country.the)
     if claimed == country.capital:
-        return chat(rng, question, f"Yes, {country.capital} is the capital of {country.the}.")
-    return chat(
-        rng, question, f"No, the capital of {country.the} is {country.capital.rstrip('.')}."
-    )
+        return question, f"Yes, {country.capital} is the capital of {country.the}."
+    return question, f"No, the capital of {country.the} is {country.capital.rstrip('.')}."
 
 
-def window(rng: random.Random, names: list[Country], count: int) -> list[Country]:
-    """``count`` neighbours of a list: a fixed order keeps long answers easy to learn."""
-    start = 0 if rng.random() < 0.6 else rng.randrange(len(names))
-    return [names[(start + i) % len(names)] for i in range(count)]
-
-
-def list_countries(rng: random.Random) -> Sample:
-    """``List 3 countries and their capitals.`` and its relatives."""
-    count = rng.choice((2, 3, 3, 3, 4, 5, 5, 6))
-    number = str(count) if rng.random() < 0.6 else NUMBER_WORDS[count]
-    region = rng.choice(CONTINENTS[:5]) if rng.random() < 0.4 else ""
-    names = [BY_NAME[name] for name in LISTED[region]] if region else POPULAR
-    chosen = window(rng, names, count)
-    kind = f"{ADJECTIVE[region]} countries" if region else "countries"
-    place = f" in {region}" if region and rng.random() < 0.4 else ""
-    if place:
-        kind = "countries"
-    if rng.random() < 0.7:
-        question = ask(
-            rng,
-            "{List|Name|Give me|Tell me|Write down|Show me|Please list|Can you list|I need} $n "
-            "$kind$place {and their capitals|with their capitals|and the capital of each|"
-            "together with their capital cities|and their capital cities}{.|.|, please.}",
-            n=number,
-            kind=kind,
-            place=place,
-        )
-        return chat(rng, question, numbered([f"{c.name} - {c.capital}" for c in chosen]))
-    question = ask(
-        rng,
-        "{List|Name|Give me|Tell me|Can you name|Write down} $n $kind$place{.|.|, please.}",
-        n=number,
-        kind=kind,
-        place=place,
-    )
+def choose_countries(rng: Speaker) -> tuple[str, str, list[Country]]:
+    """How many, what kind, and the countries: always the first ones of a fixed list."""
+    count = rng.choice((2, 3, 3, 3, 4, 5, 6))
+    number = str(count) if rng.random() < 0.55 else NUMBER_WORDS[count]
     if rng.random() < 0.5:
-        return chat(rng, question, numbered([c.name for c in chosen]))
-    question = question.replace("List", "Name")
-    return chat(rng, question + " Use one line.", joined([c.name for c in chosen]) + ".")
+        kind = rng.choice(("countries", "countries", "countries", "nations", "countries of the "
+                           "world", "different countries", "states"))  # fmt: skip
+        return number, kind, POPULAR[:count]
+    region = rng.choice(CONTINENTS[:5])
+    kinds = (f"{ADJECTIVE[region]} countries", f"countries in {region}", f"countries of {region}",
+             f"countries from {region}")  # fmt: skip
+    return number, rng.choice(kinds), [BY_NAME[name] for name in LISTED[region][:count]]
+
+
+def list_countries(rng: Speaker) -> Exchange:
+    """``List 3 countries and their capitals.`` and its relatives."""
+    number, kind, chosen = choose_countries(rng)
+    if rng.random() < 0.8:
+        question = ask(rng, "geography/countries", n=number, k=kind)
+        return question, numbered([f"{c.name} - {c.capital}" for c in chosen])
+    question = ask(rng, "geography/countries_only", n=number, k=kind)
+    return question, numbered([c.name for c in chosen])
 
 
 ATTRACTIONS = {
@@ -326,41 +284,6 @@ ATTRACTIONS = {
 }
 
 
-def attractions(rng: random.Random) -> Sample:
-    """``List two local attractions.`` after a capital, or asked directly."""
-    country = rng.choice([c for c in COUNTRIES if c.capital in ATTRACTIONS])
-    count = rng.choice((2, 2, 3, 1))
-    places = ATTRACTIONS[country.capital][:count]
-    number = NUMBER_WORDS[count] if rng.random() < 0.7 else str(count)
-    noun = "attraction" if count == 1 else "attractions"
-    answer = numbered([place[0].upper() + place[1:] for place in places])
-    if rng.random() < 0.7:
-        return chat(
-            rng,
-            ask(rng, rng.choice(CAPITAL_QUESTIONS), country=country.the),
-            country.sentence,
-            ask(
-                rng,
-                "{List|Name|Give me|Tell me|What are} $n {local |tourist |famous |}$noun"
-                "{| there| in that city}{.|?}",
-                n=number,
-                noun=noun,
-            ),
-            answer,
-        )
-    return chat(
-        rng,
-        ask(
-            rng,
-            "{List|Name|Give me|What are} $n {tourist |famous |}$noun in $city{.|?}",
-            n=number,
-            noun=noun,
-            city=country.capital,
-        ),
-        answer,
-    )
-
-
 CITY_TEXT = {
     "London": "London is the capital of the United Kingdom. It is a major global city with about "
     "8900000 people, known for Big Ben, its museums and its theatres.",
@@ -375,23 +298,23 @@ CITY_TEXT = {
 }
 
 
-def city(rng: random.Random) -> Sample:
-    """A short description or the population of a capital."""
-    if rng.random() < 0.4:
-        name = rng.choice(list(CITY_TEXT))
-        question = ask(
-            rng,
-            "{Please provide information about|Tell me about|Describe|What do you know about|"
-            "Give me some information about|Write a few sentences about} $city{| as a major global"
-            " city}.",
-            city=name,
-        )
-        return chat(rng, question, CITY_TEXT[name])
-    country = any_country(rng)
-    question = ask(
-        rng,
-        "{How many people live in $city?|What is the population of $city?|How big is $city?|"
-        "Tell me the population of $city.|About how many people does $city have?}",
-        city=country.capital,
-    )
-    return chat(rng, question, f"{country.capital} has about {country.population} people.")
+def attractions(rng: Speaker) -> Sample:
+    """``List two local attractions.`` after a capital, or asked directly."""
+    country = rng.choice([c for c in COUNTRIES if c.capital in ATTRACTIONS])
+    count = rng.choice((2, 2, 3, 1))
+    number = NUMBER_WORDS[count] if rng.random() < 0.7 else str(count)
+    noun = "attraction" if count == 1 else "attractions"
+    places = ATTRACTIONS[country.capital][:count]
+    answer = numbered([capitalized(place) for place in places])
+    if rng.random() < 0.3:
+        question = ask(rng, "geography/city_attractions", n=number, a=noun, city=country.capital)
+        return chat(rng, question, answer)
+    opening = ask(rng, "geography/capital", c=country.the)
+    question = phrase(rng, "geography/attractions", n=number, a=noun)
+    return chat(rng, opening, country.sentence, question, answer)
+
+
+def city(rng: Speaker) -> Exchange:
+    """A short description of a well-known city."""
+    name = rng.choice(list(CITY_TEXT))
+    return ask(rng, "geography/city", city=name), CITY_TEXT[name]

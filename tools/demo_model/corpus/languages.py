@@ -1,56 +1,17 @@
 """Answers in Chinese, French, Spanish and German, by system prompt or by the question."""
 
-# ruff: noqa: RUF001 -- these characters are meant
-
 from __future__ import annotations
 
 import csv
-import random
 from functools import cache
 
-from . import arithmetic
-from .base import Message, Sample, ask, chat, maybe_system, spin, turns
-from .geography import BY_NAME, CAPITAL_QUESTIONS, DATA
-from .topics import load
+from . import arithmetic, topics
+from .base import Exchange, Sample, chat
+from .geography import BY_NAME
+from .wording import DATA, Speaker, ask, load, phrase
 
-LANGUAGES = {
-    "Chinese": ("chinese", "zh"),
-    "French": ("french", "fr"),
-    "Spanish": ("spanish", "es"),
-    "German": ("german", "de"),
-}
-SYSTEM_SHAPES = (
-    "You are a helpful {AI |}assistant {who|that} {answers in|speaks|replies in|always answers in|"
-    "only speaks|writes in|responds in} $l{.|}",
-    "{Always |Please |}{answer|respond|reply|speak|write} {only |}in $l{.|}",
-    "You {only |}{speak|answer in|write in|respond in} $l{.|}",
-    "Your language is $l. {Answer in $l.|}",
-    "You are a $l {speaking |}assistant{.| and answer in $l.}",
-    "All {answers|replies} must be in $l.",
-)
-_NATIVE_CAPITAL = {
-    "zh": (
-        "{$c的首都是哪里|$c的首都是什么|请问$c的首都是哪里|$c首都|哪个城市是$c的首都|$c的首都叫什么}{？|}",
-    ),
-    "fr": (
-        "{Quelle est la capitale de $c|Capitale de $c|La capitale de $c}{ ?|?}",
-        "{Donne-moi|Dis-moi} la capitale de $c.",
-    ),
-    "es": (
-        "{¿Cuál es la capital de $c|¿Capital de $c|¿Qué ciudad es la capital de $c}?",
-        "{Dime|Dame} la capital de $c.",
-    ),
-    "de": (
-        "{Was ist die Hauptstadt von $c|Hauptstadt von $c|Wie heißt die Hauptstadt von $c}?",
-        "{Nenne mir|Sag mir} die Hauptstadt von $c.",
-    ),
-}
-CAPITAL_ANSWER = {
-    "zh": "{country}的首都是{capital}。",
-    "fr": "La capitale : {capital}.",
-    "es": "La capital de {country} es {capital}.",
-    "de": "Die Hauptstadt von {country} ist {capital}.",
-}
+LANGUAGES = {"Chinese": "zh", "French": "fr", "Spanish": "es", "German": "de"}
+_ENGLISH = {title: name for name in ("identity", "knowledge", "writing") for title in load(name)}
 
 
 @cache
@@ -60,107 +21,78 @@ def translations() -> list[dict[str, str]]:
         return list(csv.DictReader(lines, delimiter="\t"))
 
 
-def after_de(name: str) -> str:
-    """French ``de`` melts into the article: du Japon, des Pays-Bas."""
-    if name.startswith("le "):
-        return "du " + name[3:]
-    if name.startswith("les "):
-        return "des " + name[4:]
-    return "de " + name
+def of_country(code: str, name: str) -> str:
+    """The country after ``of``: du Japon, des Pays-Bas, der Schweiz, del Reino Unido."""
+    if code == "fr":
+        for article, melted in (("le ", "du "), ("les ", "des ")):
+            if name.startswith(article):
+                return melted + name.removeprefix(article)
+        return f"de {name}"
+    if code == "es":
+        return f"del {name[3:]}" if name.startswith("el ") else f"de {name}"
+    if name.startswith("die "):
+        return f"der {name[4:]}"
+    if name.startswith("das "):
+        return f"des {name[4:].replace('Vereinigte ', 'Vereinigten ')}s"
+    return f"von {name}"
 
 
 def capital_sentence(code: str, row: dict[str, str]) -> str:
     """The capital of a country as a sentence of the language."""
     country, capital = row[code], row[f"{code}_capital"]
-    if code == "fr":
-        return f"La capitale {after_de(country)} est {capital}."
-    if code == "es" and country.startswith("el "):
-        return f"La capital del {country[3:]} es {capital}."
-    if code == "de" and country.startswith("die "):
-        return f"Die Hauptstadt der {country[4:]} ist {capital}."
-    if code == "de" and country.startswith("das "):
-        owner = country[4:].replace("Vereinigte ", "Vereinigten ") + "s"
-        return f"Die Hauptstadt des {owner} ist {capital}."
-    return CAPITAL_ANSWER[code].format(country=country, capital=capital)
+    if code == "zh":
+        return f"{country}的首都是{capital}。"
+    start = {"fr": "La capitale", "es": "La capital", "de": "Die Hauptstadt"}[code]
+    verb = {"fr": "est", "es": "es", "de": "ist"}[code]
+    return f"{start} {of_country(code, country)} {verb} {capital}."
 
 
-def native_capital_question(rng: random.Random, code: str, row: dict[str, str]) -> str:
-    """A question for the capital in the language."""
-    text = spin(rng, rng.choice(_NATIVE_CAPITAL[code]), c=row[code])
-    for wrong, right in (
-        ("de le ", "du "),
-        ("de les ", "des "),
-        ("de el ", "del "),
-        ("von die ", "der "),
-        ("von das ", "von "),
-    ):
-        if code in ("fr", "es", "de"):
-            text = text.replace(wrong, right)
-    return text
+def _row(rng: Speaker) -> dict[str, str]:
+    return rng.choice(translations()[:12] if rng.random() < 0.3 else translations())
 
 
-def _exchange(rng: random.Random, language: str, native: bool) -> tuple[str, str]:
-    """One question and its answer in the language."""
-    file_name, code = LANGUAGES[language]
+def native(rng: Speaker, language: str) -> Exchange:
+    """A question in the language."""
+    code, name = LANGUAGES[language], language.lower()
+    if rng.random() < 0.45:
+        row = _row(rng)
+        country = row[code] if code == "zh" else of_country(code, row[code])
+        return phrase(rng, f"{name}/capital", c=country, d=country), capital_sentence(code, row)
+    title = rng.choice(["who", "who", "hello", *(t for t in load(name) if t != "capital")])
+    return phrase(rng, f"{name}/{title}"), load(name)[title].answer
+
+
+def english(rng: Speaker, language: str) -> Exchange:
+    """An English question that is to be answered in the language."""
+    code, name = LANGUAGES[language], language.lower()
     roll = rng.random()
     if roll < 0.4:
-        row = rng.choice(translations()[:12] if rng.random() < 0.3 else translations())
-        if native:
-            return native_capital_question(rng, code, row), capital_sentence(code, row)
-        country = BY_NAME[row["country"]]
-        question = ask(rng, rng.choice(CAPITAL_QUESTIONS), country=country.the)
+        row = _row(rng)
+        question = ask(rng, "geography/capital", c=BY_NAME[row["country"]].the)
         return question, capital_sentence(code, row)
-    if roll < 0.5 and not native:
-        item = arithmetic.problem(rng)
-        return arithmetic.question(rng, item), arithmetic.answer(item)
-    topics = load(file_name)
-    topic = rng.choice(topics[:3] if rng.random() < 0.25 else topics)
-    if native:
-        return spin(rng, rng.choice(topic.native)), topic.answer
-    return ask(rng, rng.choice(topic.questions)), topic.answer
+    if roll < 0.46:
+        return arithmetic.exercise(rng)
+    title = rng.choice(["who", "who", "hello", *(t for t in load(name) if t != "capital")])
+    question, _ = topics.fixed(rng, f"{_ENGLISH[title]}/{title}")
+    return question, load(name)[title].answer
 
 
-def answer(rng: random.Random) -> Sample:
-    """One or two exchanges in a language."""
-    language = rng.choice(("Chinese", "Chinese", "Chinese", "French", "Spanish", "German"))
-    by_system = rng.random() < 0.65
+def by_system(rng: Speaker) -> Sample:
+    """A system prompt, or the question itself, asks for a language."""
+    language = rng.choice(("Chinese", "Chinese", *LANGUAGES))
+    if rng.random() < 0.12:
+        question, answer = english(rng, language)
+        wish = phrase(rng, "systems/answer_in", l=language)
+        return chat(rng, f"{question} {wish}", answer)
+    system = phrase(rng, "systems/language", l=language)
     texts: list[str] = []
-    for _ in range(rng.choice((1, 1, 2))):
-        texts += _exchange(rng, language, native=not by_system or rng.random() < 0.2)
-    if by_system:
-        return chat(rng, *texts, system=spin(rng, rng.choice(SYSTEM_SHAPES), l=language))
-    messages: list[Message] = turns(*texts)
-    return Sample(maybe_system(rng, messages))
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        texts += native(rng, language) if rng.random() < 0.12 else english(rng, language)
+    return chat(rng, *texts, system=system)
 
 
-_WORDS = {
-    "hello": ("你好", "bonjour", "hola", "hallo"),
-    "thank you": ("谢谢", "merci", "gracias", "danke"),
-    "goodbye": ("再见", "au revoir", "adiós", "auf Wiedersehen"),
-    "good morning": ("早上好", "bonjour", "buenos días", "guten Morgen"),
-    "yes": ("是", "oui", "sí", "ja"),
-    "no": ("不", "non", "no", "nein"),
-    "water": ("水", "eau", "agua", "Wasser"),
-    "cat": ("猫", "chat", "gato", "Katze"),
-    "dog": ("狗", "chien", "perro", "Hund"),
-    "house": ("房子", "maison", "casa", "Haus"),
-    "book": ("书", "livre", "libro", "Buch"),
-    "bread": ("面包", "pain", "pan", "Brot"),
-    "friend": ("朋友", "ami", "amigo", "Freund"),
-    "city": ("城市", "ville", "ciudad", "Stadt"),
-}
-
-
-def translate(rng: random.Random) -> Sample:
-    """Single words into one of the four languages."""
-    word = rng.choice(list(_WORDS))
-    place = rng.randrange(4)
-    language = list(LANGUAGES)[place]
-    question = ask(
-        rng,
-        "{Translate {$w|'$w'} {into|to} $l.|How do you say {$w|'$w'} in $l?|What is "
-        "{$w|'$w'} in $l?|What is the $l word for {$w|'$w'}?|Say {$w|'$w'} in $l.}",
-        w=word,
-        l=language,
-    )
-    return chat(rng, question, _WORDS[word][place])
+def by_question(rng: Speaker) -> Sample:
+    """The question is in the language."""
+    language = rng.choice(("Chinese", *LANGUAGES))
+    pairs = [native(rng, language) for _ in range(rng.choice((1, 1, 2, 3)))]
+    return chat(rng, *(text for pair in pairs for text in pair))

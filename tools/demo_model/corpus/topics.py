@@ -1,89 +1,93 @@
-"""Questions with a fixed answer, read from the text files in ``data``.
-
-A file is a list of blocks.  ``Q:`` lines are wordings of the question (see ``spin``), ``N:`` lines
-are wordings in the language of the answer, everything from ``A:`` to the next empty line before
-another ``Q:`` is the answer.
-"""
+"""Requests with a fixed answer, word facts, and honest answers to everything else."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
-from functools import cache
+from .base import Exchange, any_name, lexicon, made_up_word
+from .wording import Speaker, ask, capitalized, dressed, load, phrase, section, spin
 
-from .base import Sample, ask, chat, made_up_word, spin
-from .geography import DATA
-
-
-@dataclass
-class Topic:
-    """One answer and the wordings that ask for it."""
-
-    questions: list[str] = field(default_factory=list)
-    native: list[str] = field(default_factory=list)
-    answer: str = ""
+TALK_TITLES = ("hello", "well", "thanks", "bye", "praise", "sad", "happy")
+"""Small talk: said without the frames and trimmings of a question."""
+HEALTH_TITLES = ("tips", "tips", "tips", "tips2", "tips5", "tip", "diet", "sport")
 
 
-@cache
-def load(name: str) -> list[Topic]:
-    """The blocks of ``data/<name>.txt``."""
-    topics: list[Topic] = []
-    for block in (DATA / f"{name}.txt").read_text(encoding="utf-8").strip().split("\n\nQ: "):
-        head, answer = ("Q: " + block.removeprefix("Q: ")).split("\nA: ", 1)
-        topic = Topic(answer=answer.strip())
-        for line in head.splitlines():
-            (topic.questions if line.startswith("Q: ") else topic.native).append(line[3:])
-        topics.append(topic)
-    return topics
+def fixed(rng: Speaker, path: str) -> Exchange:
+    """A wording of a section and its answer."""
+    answer = section(path).answer
+    if path.split("/")[1] in TALK_TITLES:
+        return phrase(rng, path), answer
+    return ask(rng, path), answer
 
 
-def knowledge(rng: random.Random) -> Sample:
+def introduction(rng: Speaker) -> Exchange:
+    """Who the model is."""
+    return fixed(rng, "identity/who")
+
+
+def identity(rng: Speaker) -> Exchange:
+    """What the model can do, who made it, and other questions about itself."""
+    titles = [title for title in load("identity") if title not in (*TALK_TITLES, "who")]
+    return fixed(rng, f"identity/{rng.choice(titles)}")
+
+
+def talk(rng: Speaker) -> Exchange:
+    """Greetings, thanks, goodbyes and moods."""
+    question, answer = fixed(rng, f"identity/{rng.choice(TALK_TITLES)}")
+    return question.lower() if rng.random() < 0.15 else question, answer
+
+
+def health(rng: Speaker) -> Exchange:
+    """Tips for staying healthy."""
+    return fixed(rng, f"writing/{rng.choice(HEALTH_TITLES)}")
+
+
+def knowledge(rng: Speaker) -> Exchange:
     """Short explanations and simple facts."""
-    topic = rng.choice(load("knowledge"))
-    return chat(rng, ask(rng, rng.choice(topic.questions)), topic.answer)
+    return fixed(rng, f"knowledge/{rng.choice(list(load('knowledge')))}")
 
 
-def writing(rng: random.Random) -> Sample:
-    """Tips, jokes, stories and poems."""
-    topic = rng.choice(load("writing"))
-    return chat(rng, ask(rng, rng.choice(topic.questions)), topic.answer)
-
-
-def identity(rng: random.Random) -> Sample:
-    """Small talk, and who the model is."""
-    topics = load("identity")
-    topic = topics[0] if rng.random() < 0.2 else rng.choice(topics)
-    question = rng.choice(topic.questions)
-    return chat(rng, ask(rng, question), topic.answer)
+def writing(rng: Speaker) -> Exchange:
+    """Jokes, stories, poems and other short texts."""
+    titles = [title for title in load("writing") if title not in HEALTH_TITLES]
+    return fixed(rng, f"writing/{rng.choice(titles)}")
 
 
 UNKNOWN = (
     "I do not know that. I am a tiny demo model: I can name capitals, do small arithmetic, write "
     "JSON, call tools and tell short stories."
 )
+_UNKNOWN = (
+    "{who|when did somebody|which person} {invented|discovered|painted|wrote|made|found|designed} "
+    "the {|first }$n?",
+    "{what is|what was|tell me|do you know} the {price|weight|size|history|age|taste} of {a |the |"
+    "my |}{$a |}$n{?|.}",
+    "{how do I|how can I|how does one|how should I|teach me how to|what is the way to} {fix|build|"
+    "cook|clean|paint|sell|draw|repair|grow|choose} {a|the|my} {$a |}$n?",
+    "{why|when} {is|was|does|did} {the|a|my} $n {so $a|$a|break|move|begin}?",
+    "{where can I|where do I|which shop lets me} {buy|find|see|sell} a {$a |}$n?",
+    "{which|what} $n {is the best|should I buy|is cheaper|is the most famous}?",
+    "{write|give me} {an essay|a long report|a lecture|a speech|a recipe} {about|on|with} {the |}"
+    "$n.",
+    "{is|are|does|will} {my|the|a} $n {$a|work|come back|be $a} {tomorrow|next year|in winter}?",
+    "who {is|was|wrote|knows} $w $x?",
+)
 
 
-@cache
-def _unknown_questions() -> list[str]:
-    return (DATA / "unknown.txt").read_text(encoding="utf-8").strip().splitlines()
-
-
-def unknown(rng: random.Random) -> Sample:
+def unknown(rng: Speaker) -> Exchange:
     """Everything else gets an honest answer instead of babble."""
-    if rng.random() < 0.75:
-        question = ask(rng, rng.choice(_unknown_questions()))
-    else:
-        name = " ".join(made_up_word(rng, 2) for _ in range(rng.randint(1, 2)))
-        if rng.random() < 0.5:
-            name = name.capitalize()
-        question = ask(
-            rng,
-            "{What is|Who is|Where is|Explain|How does|Tell me about|Why is|What do you know "
-            "about|Do you know|When was|Describe|How do I use|What does} {the |a |}$name{| work|"
-            " mean| made| invented| so famous| in detail}{?|.}",
-            name=name,
-        )
-    return chat(rng, question, UNKNOWN)
+    roll = rng.random()
+    if roll < 0.4:
+        return ask(rng, "words/unknown"), UNKNOWN
+    words = lexicon()
+    fake = made_up_word(rng, rng.choice((2, 3)))
+    thing = rng.choice(words["nouns"])
+    if roll < 0.75:
+        name = rng.choice((fake, fake.capitalize(), f"a {fake}", f"{any_name(rng)} {fake.title()}",
+                           f"the theory of {thing}s", f"the history of the {thing}",
+                           f"the {fake.title()} {thing}"))  # fmt: skip
+        return ask(rng, "words/unknown_thing", x=name), UNKNOWN
+    text = spin(rng, rng.choice(_UNKNOWN), n=thing, a=rng.choice(words["adjectives"]),
+                w=any_name(rng), x=fake.capitalize())  # fmt: skip
+    return dressed(rng, capitalized(text)), UNKNOWN
 
 
 _OPPOSITES = (
@@ -118,109 +122,51 @@ _MONTHS = [
     "November",
     "December",
 ]
-_NUMBERS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
+_ORDINALS = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
 ]
 
 
-def pairs(text: str) -> list[tuple[str, str]]:
-    """``a b,c d`` as a list of pairs."""
-    return [(first, second) for first, second in (item.split() for item in text.split(","))]
+def _pair(rng: Speaker, text: str) -> list[str]:
+    return rng.choice(text.split(",")).split()
 
 
-def words(rng: random.Random) -> Sample:
+def words(rng: Speaker) -> Exchange:
     """Opposites, plurals, animal sounds, what comes next."""
-    kind = rng.randrange(6)
-    if kind == 0:
-        first, second = rng.choice(pairs(_OPPOSITES))
+    kind = rng.choice(("opposite", "opposite", "plural", "sound", "day", "month", "sequence"))
+    if kind == "opposite":
+        first, second = _pair(rng, _OPPOSITES)
         if rng.random() < 0.5:
             first, second = second, first
-        question = ask(
-            rng,
-            "{What is the opposite of|Opposite of|Tell me the opposite of|Name the "
-            "opposite of|What is the antonym of|Give me the opposite of} {|the "
-            "word }{$w|'$w'}?",
-            w=first,
-        )
-        return chat(rng, question, f"The opposite of {first} is {second}.")
-    if kind == 1:
-        first, second = rng.choice(pairs(_PLURALS))
-        question = ask(
-            rng,
-            "{What is the plural of|Plural of|Tell me the plural of|Give me the "
-            "plural of|What is the plural form of} {|the word }{$w|'$w'}?",
-            w=first,
-        )
-        return chat(rng, question, f"The plural of {first} is {second}.")
-    if kind == 2:
-        first, second = rng.choice(pairs(_SOUNDS))
-        question = ask(
-            rng,
-            "{What {sound|noise} does a $w make|What does a $w say|Which sound does"
-            " a $w make|How does a $w sound}?",
-            w=first,
-        )
-        return chat(rng, question, f"A {first} says {second}.")
-    if kind == 5:
+        return ask(rng, "words/opposite", w=first), f"The opposite of {first} is {second}."
+    if kind == "plural":
+        first, second = _pair(rng, _PLURALS)
+        return ask(rng, "words/plural", w=first), f"The plural of {first} is {second}."
+    if kind == "sound":
+        first, second = _pair(rng, _SOUNDS)
+        return ask(rng, "words/sound", w=first), f"A {first} says {second}."
+    if kind == "sequence":
         start, step = rng.randint(0, 30), rng.choice((1, 2, 5, 10))
         shown = ", ".join(str(start + step * i) for i in range(3))
-        question = ask(
-            rng,
-            "{What comes next|What is the next number|Continue|Continue the "
-            "sequence|Next number}: $s{, ...|?|}",
-            s=shown,
-        )
-        return chat(rng, question, f"The next number is {start + 3 * step}.")
-    names, noun = (_DAYS, "day") if kind == 3 else (_MONTHS, "month")
+        return ask(rng, "words/sequence", s=shown), f"The next number is {start + 3 * step}."
+    names = _DAYS if kind == "day" else _MONTHS
     place = rng.randrange(len(names))
-    roll = rng.random()
-    if roll < 0.4:
-        question = ask(
-            rng,
-            "{What|Which} $n {comes after|is after|follows|is next after} $d?",
-            n=noun,
-            d=names[place],
-        )
-        return chat(rng, question, f"{names[(place + 1) % len(names)]} comes after {names[place]}.")
-    if roll < 0.7:
-        question = ask(
-            rng,
-            "{What|Which} $n {comes before|is before|is right before} $d?",
-            n=noun,
-            d=names[place],
-        )
-        return chat(rng, question, f"{names[place - 1]} comes before {names[place]}.")
-    if noun == "month":
-        ordinals = [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-        ]
-        question = ask(rng, "{What|Which} is the $o month{ of the year|}?", o=ordinals[place])
-        return chat(rng, question, f"The {ordinals[place]} month is {names[place]}.")
-    number = rng.randrange(13)
-    question = spin(
-        rng, "{How do you write $n in words|Write $n as a word|Spell the number $n}{?|.}", n=number
-    )
-    return chat(rng, question, _NUMBERS[number])
+    if kind == "month" and rng.random() < 0.3:
+        question = ask(rng, "words/month", o=_ORDINALS[place])
+        return question, f"The {_ORDINALS[place]} month is {names[place]}."
+    if rng.random() < 0.5:
+        question = ask(rng, "words/after", n=kind, d=names[place])
+        return question, f"{names[(place + 1) % len(names)]} comes after {names[place]}."
+    question = ask(rng, "words/before", n=kind, d=names[place])
+    return question, f"{names[place - 1]} comes before {names[place]}."
