@@ -1,5 +1,7 @@
 """Times the CPU kernels beside torch doing the same work, and prints the ratios.
 
+Products with quantised weights stand beside our own with bfloat16 weights.
+
     python benchmarks/cpu/kernels.py [--isa avx2] [--only linear] [--seconds 0.2]
 
 Both sides run alternately on the same tensors, of which there are several sets so that the last
@@ -13,14 +15,39 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 from sglang.srt.kernels.cpu.kernels import CpuKernels
+from sglang.srt.kernels.kv_cache import KV_CACHE_DTYPES, bytes_per_head, write_kv
+from sglang.srt.kernels.quantization import WeightScheme
+from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.forward_batch import AttentionMeta
 
 SETS = 8
+OUT_OF_CACHE = 96 << 20
+"""Bytes that no cache holds."""
+
+SCHEMES = (
+    WeightScheme(8),
+    WeightScheme(8, activation_bits=16),
+    WeightScheme(4, 32),
+    WeightScheme(4, 128),
+)
+TINY, SMALL, LARGE = (9, 3, 64), (16, 4, 64), (32, 8, 128)
+ATTENTION = (
+    *((torch.bfloat16, 16, 1, 1024, heads) for heads in (TINY, SMALL, LARGE)),
+    *((torch.bfloat16, 1, 1, length, SMALL) for length in (1024, 8192, 32768)),
+    *((torch.bfloat16, 1, 2048, 2048, heads) for heads in (TINY, SMALL)),
+    *((torch.bfloat16, 1, 512, 8704, heads) for heads in (TINY, SMALL)),
+    (torch.bfloat16, 1, 512, 2560, LARGE),
+    (torch.float32, 16, 1, 1024, SMALL),
+    (torch.float32, 1, 512, 2560, SMALL),
+)
+"""Type, sequences, new tokens of each, all its tokens, heads: decoding, then prompts."""
+
 Work = Callable[[int], object]
 
 
@@ -32,9 +59,12 @@ class Row:
     ours: Work
     """Called with the index of the set of tensors to use."""
     torchs: Work
+    sets: int = SETS
+    torch_read_bytes: int = 0
+    """Where it is another number."""
 
 
-def best_times(works: tuple[Work, Work], seconds: float) -> tuple[float, float]:
+def best_times(works: tuple[Work, Work], sets: int, seconds: float) -> tuple[float, float]:
     """Least time of each, measured in turns."""
     best = [float("inf"), float("inf")]
     end = time.perf_counter() + seconds
@@ -42,7 +72,7 @@ def best_times(works: tuple[Work, Work], seconds: float) -> tuple[float, float]:
     while turn < 3 or time.perf_counter() < end:
         for side, work in enumerate(works):
             start = time.perf_counter()
-            work(turn % SETS)
+            work(turn % sets)
             elapsed = time.perf_counter() - start
             if turn > 0:
                 best[side] = min(best[side], elapsed)
@@ -51,11 +81,12 @@ def best_times(works: tuple[Work, Work], seconds: float) -> tuple[float, float]:
 
 
 def report(row: Row, seconds: float) -> None:
-    ours, torchs = best_times((row.ours, row.torchs), seconds)
+    ours, torchs = best_times((row.ours, row.torchs), row.sets, seconds)
+    both = ((ours, row.read_bytes), (torchs, row.torch_read_bytes or row.read_bytes))
     figures = [
-        f"{seconds * 1e3:9.3f} ms {row.read_bytes / seconds / 1e9:6.1f} GB/s "
+        f"{seconds * 1e3:9.3f} ms {read_bytes / seconds / 1e9:6.1f} GB/s "
         f"{row.flops / seconds / 1e9:7.1f} GFLOP/s"
-        for seconds in (ours, torchs)
+        for seconds, read_bytes in both
     ]
     print(f"{row.name:44} | {figures[0]} | {figures[1]} | {torchs / ours:6.2f} x", flush=True)
 
@@ -73,6 +104,25 @@ def linear_row(kernels: CpuKernels, dtype: torch.dtype, m: int, n: int, k: int) 
     )
 
 
+def quantised_row(kernels: CpuKernels, scheme: WeightScheme, m: int, n: int, k: int) -> Row:
+    weight, x = torch.randn(n, k).bfloat16(), torch.randn(m, k).bfloat16()
+    codes = kernels.quantize_weight(weight, scheme)
+    size = kernels.pack_linear(codes).data.numel()
+    sets = max(SETS, OUT_OF_CACHE // size)
+    quantised = [kernels.pack_linear(codes) for _ in range(sets)]
+    exact = [kernels.pack_linear(weight) for _ in range(sets)]
+    kind = f"int{scheme.bits}" + (f"-{scheme.group_size}" if scheme.group_size else "")
+    return Row(
+        f"quantised {kind}, int{scheme.activation_bits} M={m} N={n} K={k}",
+        size,
+        2 * m * n * k,
+        lambda i: kernels.linear(x, quantised[i]),
+        lambda i: kernels.linear(x, exact[i]),
+        sets,
+        2 * n * k,
+    )
+
+
 def attention_row(
     kernels: CpuKernels,
     dtype: torch.dtype,
@@ -80,41 +130,64 @@ def attention_row(
     q_len: int,
     kv_len: int,
     heads: tuple[int, int, int],
+    kv_dtype: torch.dtype | None = None,
 ) -> Row:
-    """``heads``: query heads, key/value heads, head_dim. torch gathers the slots first."""
+    """``heads``: query heads, key/value heads, head_dim. torch gathers the slots first.
+
+    With a ``kv_dtype`` the other side is the same with a cache of ``dtype``.
+    """
     num_heads, num_kv_heads, head_dim = heads
     slots = batch * kv_len
-    caches = [torch.randn(2, slots, num_kv_heads, head_dim).to(dtype) for _ in range(SETS)]
-    table = torch.arange(slots, dtype=torch.int32)
+    element = 2 * slots * num_kv_heads
+    read_bytes = element * bytes_per_head(head_dim, kv_dtype or dtype)
+    sets = 2 if q_len > 1 else max(2, OUT_OF_CACHE // read_bytes + 1)
+    pool = filled_pool(kernels, (sets, slots, num_kv_heads, head_dim), kv_dtype or dtype)
     indptr = torch.arange(batch + 1, dtype=torch.int32) * q_len
-    starts = torch.arange(batch) * kv_len
     lengths = torch.full((batch,), kv_len, dtype=torch.int32)
-    meta = AttentionMeta(indptr, table, starts, lengths, q_len, kv_len)
+    table = torch.arange(slots, dtype=torch.int32)
+    meta = AttentionMeta(indptr, table, torch.arange(batch) * kv_len, lengths, q_len, kv_len)
     q = torch.randn(batch * q_len, num_heads, head_dim).to(dtype)
+    scale = head_dim**-0.5
+
+    def ours(i: int, pool: KVPool = pool) -> torch.Tensor:
+        return kernels.attention(q, pool.layers[i], meta, scale=scale, window=0, softcap=0.0)
+
     q_padded = q.unflatten(0, (batch, q_len)).transpose(1, 2).contiguous()
     mask = torch.ones(q_len, kv_len, dtype=torch.bool).tril(kv_len - q_len)
     rows = table.long().view(batch, kv_len)
-    scale = head_dim**-0.5
-
-    def ours(i: int) -> torch.Tensor:
-        k, v = caches[i]
-        return kernels.attention(q, k, v, meta, scale=scale, window=0, softcap=0.0)
 
     def torchs(i: int) -> torch.Tensor:
-        k, v = (cache[rows].transpose(1, 2) for cache in caches[i])
+        k, v = (cache[rows].transpose(1, 2) for cache in (pool.layers[i].k, pool.layers[i].v))
         return F.scaled_dot_product_attention(
             q_padded, k, v, attn_mask=mask, scale=scale, enable_gqa=True
         )
 
+    other, name = torchs, f"{batch}x{q_len} of {kv_len}, {num_heads}/{num_kv_heads}x{head_dim}"
+    if kv_dtype is not None:
+        exact = filled_pool(kernels, (sets, slots, num_kv_heads, head_dim), dtype)
+        other, name = partial(ours, pool=exact), f"{name} {_name(kv_dtype)}"
     seen = sum(kv_len - q_len + 1 + i for i in range(q_len))
     return Row(
-        f"attention {_name(dtype)} {batch}x{q_len} of {kv_len}, "
-        f"{num_heads}/{num_kv_heads}x{head_dim}",
-        2 * slots * num_kv_heads * head_dim * dtype.itemsize,
+        f"attention {_name(dtype)} {name}",
+        read_bytes,
         4 * batch * seen * num_heads * head_dim,
         ours,
-        torchs,
+        other,
+        sets,
+        element * bytes_per_head(head_dim, dtype),
     )
+
+
+def filled_pool(
+    kernels: CpuKernels, shape: tuple[int, int, int, int], kv_dtype: torch.dtype
+) -> KVPool:
+    """``shape``: layers, slots, key/value heads, head_dim."""
+    pool = KVPool(*shape, kv_dtype, kernels.allocate)
+    everything = torch.arange(shape[1])
+    k, v = torch.randn(2, *shape[1:])
+    for layer in pool.layers:
+        write_kv(layer, everything, k, v)
+    return pool
 
 
 def norm_row(kernels: CpuKernels, dtype: torch.dtype, tokens: int, width: int) -> Row:
@@ -163,24 +236,27 @@ def main() -> None:
     args = parser.parse_args()
     kernels = CpuKernels(args.isa)
     bf16, f32 = torch.bfloat16, torch.float32
-    small, large = (16, 4, 64), (32, 8, 128)
     rows: list[Callable[[], Row]] = [
         *(lambda m=m: linear_row(kernels, bf16, m, 4096, 1024) for m in (1, 4, 8, 16, 32, 64, 256)),
         *(lambda m=m: linear_row(kernels, f32, m, 4096, 1024) for m in (1, 8, 64)),
-        lambda: attention_row(kernels, bf16, 16, 1, 1024, small),
-        lambda: attention_row(kernels, bf16, 1, 1, 4096, small),
-        lambda: attention_row(kernels, bf16, 8, 1, 1024, large),
-        lambda: attention_row(kernels, bf16, 1, 512, 512, small),
-        lambda: attention_row(kernels, bf16, 1, 512, 2560, small),
-        lambda: attention_row(kernels, f32, 16, 1, 1024, small),
-        lambda: attention_row(kernels, f32, 1, 512, 2560, small),
+        *(
+            lambda m=m, scheme=scheme: quantised_row(kernels, scheme, m, 4096, 1024)
+            for scheme in SCHEMES
+            for m in (1, 4, 8, 16, 32, 64, 256, 512)
+        ),
+        *(partial(attention_row, kernels, *case) for case in ATTENTION),
+        *(
+            partial(attention_row, kernels, torch.bfloat16, *case, kv_dtype=kv_dtype)
+            for kv_dtype in KV_CACHE_DTYPES.values()
+            for case in ((16, 1, 1024, SMALL), (1, 1, 8192, SMALL), (1, 2048, 2048, SMALL))
+        ),
         lambda: norm_row(kernels, bf16, 1, 1024),
         lambda: norm_row(kernels, bf16, 512, 1024),
         lambda: silu_row(kernels, bf16, 1, 4096),
         lambda: silu_row(kernels, bf16, 512, 4096),
     ]
     print(f"{kernels.name}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{'':44} | {'ours':40} | {'torch':40} | ours is")
+    print(f"{'':44} | {'ours':40} | {'torch, or our bfloat16':40} | ours is")
     for make in rows:
         row = make()
         if args.only in row.name:

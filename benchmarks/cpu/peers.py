@@ -87,13 +87,21 @@ def _llama_cpp(kind: str, weights: str) -> Peer:
     )
 
 
-BUILT_IN: dict[str, Peer] = {
-    "sglang": Peer(
+def _ours(weights: str, options: str = "") -> Peer:
+    return Peer(
         "{python} -m sglang.launch_server --model-path {model} --served-model-name {name} "
-        "--device cpu --host 127.0.0.1 --port {port} --log-level warning",
+        f"--device cpu --host 127.0.0.1 --port {{port}} --log-level warning{options}",
         api="sglang-oai",
+        weights=weights,
         is_ours=True,
-    ),
+    )
+
+
+BUILT_IN: dict[str, Peer] = {
+    "sglang": _ours("bf16"),
+    "sglang-int8": _ours("int8", " --torchao-config int8dq"),
+    # As many bits as Q4_0.
+    "sglang-int4": _ours("int4", " --torchao-config int4wo-32"),
     "llama.cpp": _llama_cpp("bf16", "bf16"),
     "llama.cpp-Q8_0": _llama_cpp("Q8_0", "int8"),
     "llama.cpp-Q4_0": _llama_cpp("Q4_0", "int4"),

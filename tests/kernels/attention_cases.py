@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from sglang.srt.kernels.interface import Kernels
+from sglang.srt.kernels.kv_cache import KVCache, write_kv
 from sglang.srt.model_executor.forward_batch import AttentionMeta
 
 
@@ -15,8 +16,7 @@ class Case:
     """Sequence b has kv_lens[b] tokens, of which the last q_lens[b] are queries."""
 
     q: torch.Tensor
-    k_cache: torch.Tensor
-    v_cache: torch.Tensor
+    cache: KVCache
     slot_rows: list[torch.Tensor]
     q_lens: list[int]
 
@@ -26,8 +26,7 @@ class Case:
         meta = make_meta(self.q_lens, self.slot_rows)
         return kernels.attention(
             self.q,
-            self.k_cache,
-            self.v_cache,
+            self.cache,
             meta,
             scale=self.q.shape[-1] ** -0.5 if scale is None else scale,
             window=window,
@@ -55,6 +54,26 @@ def make_meta(q_lens: list[int], slot_rows: list[torch.Tensor]) -> AttentionMeta
     )
 
 
+def make_cache(num_slots: int, num_kv_heads: int, head_dim: int, kv_dtype: torch.dtype) -> KVCache:
+    """All NaN: a kernel that reads what was not written is found out."""
+    shape = (num_slots, num_kv_heads, head_dim)
+    if kv_dtype == torch.int8:
+        k, v = torch.ones(2, *shape, dtype=torch.int8)
+        return KVCache(k, v, *torch.full((2, num_slots, num_kv_heads), torch.nan))
+    k, v = torch.full((2, *shape), torch.nan).to(kv_dtype)
+    return KVCache(k, v)
+
+
+def moved(cache: KVCache, order: torch.Tensor) -> KVCache:
+    """Slot i holds what slot ``order[i]`` of ``cache`` does."""
+
+    def pick(x: torch.Tensor) -> torch.Tensor:
+        return x.view(torch.uint8)[order].view(x.dtype) if x.itemsize == 1 else x[order]
+
+    scales = (x if x is None else pick(x) for x in (cache.k_scale, cache.v_scale))
+    return KVCache(pick(cache.k), pick(cache.v), *scales)
+
+
 def make_case(
     q_lens: list[int],
     kv_lens: list[int],
@@ -63,19 +82,17 @@ def make_case(
     num_kv_heads: int = 2,
     head_dim: int = 64,
     dtype: torch.dtype = torch.float32,
+    kv_dtype: torch.dtype | None = None,
     seed: int = 0,
 ) -> Case:
-    """Unused slots hold NaN: a kernel that reads them is found out."""
+    """``kv_dtype`` is that of the cache, ``dtype`` unless it is given."""
     generator = torch.Generator().manual_seed(seed)
     total = sum(kv_lens)
     num_slots = total + 17
-    caches = []
     slots = torch.randperm(num_slots, generator=generator)[:total].int()
-    for _ in range(2):
-        cache = torch.full((num_slots, num_kv_heads, head_dim), torch.nan, dtype=dtype)
-        values = torch.randn(total, num_kv_heads, head_dim, generator=generator)
-        cache[slots.long()] = values.to(dtype)
-        caches.append(cache)
+    cache = make_cache(num_slots, num_kv_heads, head_dim, kv_dtype or dtype)
+    k, v = torch.randn(2, total, num_kv_heads, head_dim, generator=generator).to(dtype)
+    write_kv(cache, slots.long(), k, v)
     fused = torch.randn(sum(q_lens), (num_heads + 2) * head_dim, generator=generator).to(dtype)
     q = fused[:, : num_heads * head_dim].unflatten(1, (num_heads, head_dim))
-    return Case(q, caches[0], caches[1], list(slots.split(kv_lens)), q_lens)
+    return Case(q, cache, list(slots.split(kv_lens)), q_lens)

@@ -15,8 +15,17 @@ from sglang.srt.kernels.cpu.build import ISA_FLAGS
 from sglang.srt.kernels.cpu.kernels import CpuKernels
 
 NEEDED_FEATURES = {
-    "avx512_bf16": {"avx512_bf16", "avx512f", "avx512bw", "avx512vl", "avx512dq"},
+    "avx512_bf16": {
+        "avx512_bf16",
+        "avx512_vnni",
+        "avx512vbmi",
+        "avx512f",
+        "avx512bw",
+        "avx512vl",
+        "avx512dq",
+    },
     "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"},
+    "avx2_vnni": {"avx2", "fma", "avx_vnni"},
     "avx2": {"avx2", "fma"},
     "portable": set(),
 }

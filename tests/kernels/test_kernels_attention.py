@@ -7,6 +7,7 @@ import torch
 from attention_cases import Case, make_case
 
 from sglang.srt.kernels.cpu.kernels import CpuKernels
+from sglang.srt.kernels.kv_cache import KVCache
 from sglang.srt.kernels.reference import ReferenceKernels
 
 REFERENCE = ReferenceKernels()
@@ -83,7 +84,7 @@ def test_large_scores_do_not_overflow(kernels: CpuKernels) -> None:
 
 def test_tokens_outside_window_are_not_read(kernels: CpuKernels) -> None:
     case = make_case([1], [300])
-    for cache in (case.k_cache, case.v_cache):
+    for cache in (case.cache.k, case.cache.v):
         cache[case.slot_rows[0][:290].long()] = torch.nan
     assert case.run(kernels, window=10).isfinite().all()
 
@@ -99,6 +100,6 @@ def test_other_dtypes_and_head_sizes_use_the_reference(kernels: CpuKernels) -> N
 
 def test_refuses_cache_of_another_shape(kernels: CpuKernels) -> None:
     case = make_case([3], [9], head_dim=64)
-    case.k_cache = case.k_cache[..., :32]
-    with pytest.raises(ValueError, match="k_cache must be contiguous"):
+    case.cache = KVCache(case.cache.k[..., :32], case.cache.v)
+    with pytest.raises(ValueError, match="k of the cache must be contiguous"):
         case.run(kernels)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from attention_cases import Case, make_case
+from attention_cases import Case, make_case, moved
 
 from sglang.srt.kernels.cpu.kernels import CpuKernels
 
@@ -21,8 +21,7 @@ def chunked(case: Case, kernels: CpuKernels, bounds: list[int], **options: Any) 
     for begin, end in pairwise(bounds):
         part = Case(
             case.q[begin:end],
-            case.k_cache,
-            case.v_cache,
+            case.cache,
             [case.slot_rows[0][:end]],
             [end - begin],
         )
@@ -59,7 +58,7 @@ def test_alone_equals_in_a_batch(kernels: CpuKernels, dtype: torch.dtype) -> Non
     batch = case.run(kernels).split(q_lens)
     queries = case.q.split(q_lens)
     for b, q_len in enumerate(q_lens):
-        alone = Case(queries[b], case.k_cache, case.v_cache, [case.slot_rows[b]], [q_len])
+        alone = Case(queries[b], case.cache, [case.slot_rows[b]], [q_len])
         assert torch.equal(alone.run(kernels), batch[b])
 
 
@@ -67,14 +66,9 @@ def test_alone_equals_in_a_batch(kernels: CpuKernels, dtype: torch.dtype) -> Non
 def test_slots_do_not_matter(kernels: CpuKernels, dtype: torch.dtype) -> None:
     case = make_case([50], [700], dtype=dtype)
     order = case.slot_rows[0].long()
-    moved = Case(
-        case.q,
-        case.k_cache[order].contiguous(),
-        case.v_cache[order].contiguous(),
-        [torch.arange(700, dtype=torch.int32)],
-        [50],
-    )
-    assert torch.equal(case.run(kernels), moved.run(kernels))
+    slots = torch.arange(700, dtype=torch.int32)
+    other = Case(case.q, moved(case.cache, order), [slots], [50])
+    assert torch.equal(case.run(kernels), other.run(kernels))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

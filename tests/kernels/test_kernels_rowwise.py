@@ -1,4 +1,4 @@
-"""Norms, activation and rotary embedding: C against the reference, row by row."""
+"""Norms and activation: C against the reference, row by row."""
 
 from __future__ import annotations
 
@@ -88,50 +88,3 @@ def test_silu_of_a_row_does_not_depend_on_the_batch(
     x = randn(300, 2 * 150, dtype=dtype)
     alone = torch.cat([kernels.silu_and_mul(row.unsqueeze(0)) for row in x])
     assert torch.equal(kernels.silu_and_mul(x), alone)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    ("head_dim", "rotary_dim"), [(64, 64), (64, 32), (40, 40), (40, 10), (128, 0), (6, 6)]
-)
-@pytest.mark.parametrize("interleaved", [False, True])
-@pytest.mark.parametrize("normed", [False, True])
-def test_rope_and_write_kv(
-    kernels: CpuKernels,
-    dtype: torch.dtype,
-    head_dim: int,
-    rotary_dim: int,
-    interleaved: bool,
-    normed: bool,
-) -> None:
-    tokens, heads, kv_heads, slots = 33, 3, 2, 50
-    qkv = randn(tokens, (heads + 2 * kv_heads) * head_dim, dtype=dtype)
-    angles = randn(100, rotary_dim // 2, dtype=torch.float32, seed=1)
-    cos_sin = torch.cat((angles.cos(), angles.sin()), dim=1)
-    positions = torch.arange(tokens, dtype=torch.int32) * 3
-    out_slots = torch.randperm(slots, generator=torch.Generator().manual_seed(2))[:tokens].int()
-    q_norm = randn(head_dim, dtype=dtype, seed=3) if normed else None
-    k_norm = randn(head_dim, dtype=dtype, seed=4) if normed else None
-    results = []
-    for implementation in (kernels, REFERENCE):
-        mine = qkv.clone()
-        k_cache = torch.zeros(slots, kv_heads, head_dim, dtype=dtype)
-        v_cache = torch.zeros(slots, kv_heads, head_dim, dtype=dtype)
-        implementation.rope_and_write_kv(
-            mine,
-            positions,
-            cos_sin,
-            k_cache,
-            v_cache,
-            out_slots,
-            num_heads=heads,
-            num_kv_heads=kv_heads,
-            head_dim=head_dim,
-            q_norm=q_norm,
-            k_norm=k_norm,
-            norm_eps=1e-6,
-            interleaved=interleaved,
-        )
-        results.append((mine[:, : heads * head_dim], k_cache, v_cache))
-    for actual, expected in zip(*results, strict=True):
-        close(actual, expected)

@@ -153,8 +153,9 @@ class HandDriver:
             dtype,
             ReferenceKernels().allocate,
         )
-        for cache in (*self.pool.k, *self.pool.v):
-            cache.fill_(torch.nan)  # reading a slot that was never written must show
+        for cache in self.pool.layers:  # reading a slot that was never written must show
+            cache.k.fill_(torch.nan)
+            cache.v.fill_(torch.nan)
         generator = torch.Generator().manual_seed(seed)
         self._free = torch.randperm(num_slots, generator=generator).tolist()
         self._width = width

@@ -67,6 +67,8 @@ class ModelConfig:
     """Sampling defaults of the checkpoint: temperature, top_p, top_k, min_p, repetition_penalty."""
     is_generation: bool
     """False for embedding and reward models."""
+    quantization: str | None = None
+    """What the weights become while they are loaded, see ``layers.quantization``."""
 
     @property
     def text_config(self) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def load_model_config(
     json_model_override_args: str = "{}",
     device: str = "cpu",
     is_embedding: bool = False,
+    quantization: str | None = None,
 ) -> ModelConfig:
     """Read the configuration of the checkpoint folder ``model_path``.
 
@@ -105,6 +108,7 @@ def load_model_config(
         eos_token_ids=_eos_token_ids(hf_config, text, generation),
         generation_defaults=_generation_defaults(generation),
         is_generation=not is_embedding and not architectures[0].endswith(_NOT_GENERATIVE),
+        quantization=quantization,
     )
 
 

@@ -37,7 +37,8 @@ def select_kernels(device: str, dtype: torch.dtype, *, prefer: str | None = None
         return ReferenceKernels(device)
 
     from sglang.srt.kernels.cpu.build import KernelBuildError
-    from sglang.srt.kernels.cpu.kernels import DTYPE_CODES, CpuKernels
+    from sglang.srt.kernels.cpu.checks import DTYPE_CODES
+    from sglang.srt.kernels.cpu.kernels import CpuKernels
 
     if dtype not in DTYPE_CODES and prefer is None:
         logger.info("no C kernels for %s: using the torch reference", dtype)

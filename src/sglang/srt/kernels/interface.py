@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
+    from sglang.srt.kernels.kv_cache import KVCache
+    from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme
     from sglang.srt.model_executor.forward_batch import AttentionMeta
 
 
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 class PackedLinear:
     """A weight matrix [N, K] in the layout of the kernels that packed it, readable by them alone.
 
-    Its elements keep the weight's dtype, which must be that of the activations.
+    Without a scheme its elements keep the weight's dtype, which must be that of the activations;
+    with one it is quantised, and activations may have any dtype.
     """
 
     data: torch.Tensor
     out_features: int
     in_features: int
+    scheme: WeightScheme | None = None
+    scales: torch.Tensor | None = None
+    """Of a quantised matrix, where they are not part of ``data``."""
 
 
 class Kernels(Protocol):
@@ -66,13 +72,20 @@ class Kernels(Protocol):
         """
         ...
 
+    def mask_tokens(self, logits: torch.Tensor, rows: torch.Tensor, bits: torch.Tensor) -> None:
+        """Set what may not come to -inf, in rows ``rows`` [R] int64 of ``logits`` [B, V] float32.
+
+        Column c of row ``rows[i]`` stays where bit ``c % 32`` of ``bits[i, c // 32]`` is set;
+        ``bits`` is [R, ceil(V / 32)] int32.
+        """
+        ...
+
     def rope_and_write_kv(
         self,
         qkv: torch.Tensor,
         positions: torch.Tensor,
         cos_sin: torch.Tensor,
-        k_cache: torch.Tensor,
-        v_cache: torch.Tensor,
+        cache: KVCache,
         out_slots: torch.Tensor,
         *,
         num_heads: int,
@@ -88,7 +101,7 @@ class Kernels(Protocol):
         ``qkv`` [T, (Hq + 2 Hk) * D] is the fused projection; its q part is rotated in place.
         ``positions`` [T] int32 index ``cos_sin`` [P, R] float32, whose first R/2 columns are
         cosines and the others sines (R = rotary dim <= D; R = 0: no rotation). The rotated k
-        and the plain v go to ``k_cache``/``v_cache`` [S, Hk, D] at ``out_slots`` [T] int32.
+        and the plain v go to ``cache`` at ``out_slots`` [T] int32, in its own element type.
         ``q_norm``/``k_norm`` [D] are RMS-norm weights applied per head before the rotation.
         ``interleaved``: pairs are (0, 1), (2, 3) ... instead of (i, i + R/2).
         """
@@ -97,8 +110,7 @@ class Kernels(Protocol):
     def attention(
         self,
         q: torch.Tensor,
-        k_cache: torch.Tensor,
-        v_cache: torch.Tensor,
+        cache: KVCache,
         meta: AttentionMeta,
         *,
         scale: float,
@@ -115,7 +127,11 @@ class Kernels(Protocol):
         """
         ...
 
-    def pack_linear(self, weight: torch.Tensor) -> PackedLinear:
+    def quantize_weight(self, weight: torch.Tensor, scheme: WeightScheme) -> QuantizedWeight:
+        """weight[N, K] as integers. Raises ValueError if K is too large for exact sums."""
+        ...
+
+    def pack_linear(self, weight: torch.Tensor | QuantizedWeight) -> PackedLinear:
         """A copy of weight[N, K] for ``linear``, or the weight itself where none is needed."""
         ...
 

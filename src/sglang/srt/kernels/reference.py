@@ -11,6 +11,13 @@ import torch
 import torch.nn.functional as F
 
 from sglang.srt.kernels.interface import PackedLinear
+from sglang.srt.kernels.kv_cache import KVCache, read_kv, write_kv
+from sglang.srt.kernels.quantization import (
+    QuantizedWeight,
+    WeightScheme,
+    quantize_weight,
+    quantized_linear,
+)
 
 if TYPE_CHECKING:
     from sglang.srt.model_executor.forward_batch import AttentionMeta
@@ -49,13 +56,18 @@ class ReferenceKernels:
         best = logits.max(dim=-1)
         return best.values, best.indices.masked_fill_(~best.values.isfinite(), -1)
 
+    def mask_tokens(self, logits: torch.Tensor, rows: torch.Tensor, bits: torch.Tensor) -> None:
+        shifts = torch.arange(32, dtype=torch.int32, device=bits.device)
+        for row, words in zip(rows.tolist(), bits, strict=True):
+            allowed = (words[:, None] >> shifts).bitwise_and(1).view(-1)[: logits.shape[1]]
+            logits[row].masked_fill_(allowed == 0, -torch.inf)
+
     def rope_and_write_kv(
         self,
         qkv: torch.Tensor,
         positions: torch.Tensor,
         cos_sin: torch.Tensor,
-        k_cache: torch.Tensor,
-        v_cache: torch.Tensor,
+        cache: KVCache,
         out_slots: torch.Tensor,
         *,
         num_heads: int,
@@ -69,21 +81,18 @@ class ReferenceKernels:
         heads = qkv.unflatten(-1, (num_heads + 2 * num_kv_heads, head_dim))
         q, k, v = heads.split([num_heads, num_kv_heads, num_kv_heads], dim=1)
         rows = cos_sin[positions.long()].float().unsqueeze(1)
-        slots = out_slots.long()
         q_wide, k_wide = q.float(), k.float()
         if q_norm is not None:
             q_wide = self.rms_norm(q_wide, q_norm, norm_eps)
         if k_norm is not None:
             k_wide = self.rms_norm(k_wide, k_norm, norm_eps)
         q.copy_(_rotate(q_wide, rows, interleaved))
-        k_cache[slots] = _rotate(k_wide, rows, interleaved).to(k_cache.dtype)
-        v_cache[slots] = v.to(v_cache.dtype)
+        write_kv(cache, out_slots.long(), _rotate(k_wide, rows, interleaved), v)
 
     def attention(
         self,
         q: torch.Tensor,
-        k_cache: torch.Tensor,
-        v_cache: torch.Tensor,
+        cache: KVCache,
         meta: AttentionMeta,
         *,
         scale: float,
@@ -98,12 +107,17 @@ class ReferenceKernels:
             if first == last:
                 continue
             slots = meta.kv_slots[start : start + length].long()
-            out[first:last] = _attend(
-                q[first:last], k_cache[slots], v_cache[slots], scale, window, softcap
-            )
+            k, v = read_kv(cache, slots)
+            out[first:last] = _attend(q[first:last], k, v, scale, window, softcap)
         return out.flatten(1)
 
-    def pack_linear(self, weight: torch.Tensor) -> PackedLinear:
+    def quantize_weight(self, weight: torch.Tensor, scheme: WeightScheme) -> QuantizedWeight:
+        return quantize_weight(weight, scheme)
+
+    def pack_linear(self, weight: torch.Tensor | QuantizedWeight) -> PackedLinear:
+        if isinstance(weight, QuantizedWeight):
+            n, k = weight.codes.shape
+            return PackedLinear(weight.codes, n, k, weight.scheme, weight.scales)
         return PackedLinear(weight, *weight.shape)
 
     def linear(
@@ -114,6 +128,10 @@ class ReferenceKernels:
         *,
         out_dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
+        if packed.scheme is not None and packed.scales is not None:
+            return quantized_linear(
+                x, packed.data, packed.scales, packed.scheme, bias, out_dtype=out_dtype
+            )
         return F.linear(x, packed.data, bias).to(out_dtype or x.dtype)
 
 
@@ -142,12 +160,12 @@ def _attend(
     window: int,
     softcap: float,
 ) -> torch.Tensor:
-    """One sequence: q[n, Hq, D] are its last n tokens, k and v [kv_len, Hk, D]."""
+    """One sequence: q[n, Hq, D] are its last n tokens, k and v [kv_len, Hk, D] float32."""
     n, num_heads, _ = q.shape
     kv_len, num_kv_heads, _ = k.shape
     group = num_heads // num_kv_heads
-    k_wide = k.float().repeat_interleave(group, dim=1)
-    v_wide = v.float().repeat_interleave(group, dim=1)
+    k_wide = k.repeat_interleave(group, dim=1)
+    v_wide = v.repeat_interleave(group, dim=1)
     scores = torch.einsum("qhd,khd->hqk", q.float(), k_wide) * scale
     if softcap > 0:
         scores = softcap * torch.tanh(scores / softcap)

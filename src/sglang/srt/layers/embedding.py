@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from sglang.srt.kernels.interface import Kernels
+from sglang.srt.kernels.quantization import WeightScheme
 from sglang.srt.layers.linear import Linear
 
 
@@ -24,9 +25,11 @@ class Embedding:
 class LMHead:
     """Scores of every token of the vocabulary."""
 
-    def __init__(self, kernels: Kernels, weight: torch.Tensor) -> None:
+    def __init__(
+        self, kernels: Kernels, weight: torch.Tensor, scheme: WeightScheme | None = None
+    ) -> None:
         """``weight`` [V, H]; the embedding's own where the two are tied."""
-        self._linear = Linear(kernels, weight, out_dtype=torch.float32)
+        self._linear = Linear(kernels, weight, scheme=scheme, out_dtype=torch.float32)
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """[R, H] -> [R, V] float32."""

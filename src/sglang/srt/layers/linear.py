@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from sglang.srt.kernels.interface import Kernels
+from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme
 
 
 class Linear:
@@ -16,14 +17,18 @@ class Linear:
         weight: torch.Tensor,
         bias: torch.Tensor | None = None,
         *,
+        scheme: WeightScheme | None = None,
         out_dtype: torch.dtype | None = None,
     ) -> None:
-        """``weight`` [N, K] is kept in the kernels' own layout; ``bias`` [N].
+        """``weight`` [N, K] is kept in the kernels' own layout, as integers if there is a scheme.
 
-        ``out_dtype`` None: results have the dtype of the activations.
+        ``bias`` [N]. ``out_dtype`` None: results have the dtype of the activations.
         """
         self._kernels = kernels
-        self._weight = kernels.pack_linear(weight)
+        kept: torch.Tensor | QuantizedWeight = weight
+        if scheme is not None:
+            kept = kernels.quantize_weight(weight, scheme)
+        self._weight = kernels.pack_linear(kept)
         self._bias = bias
         self._out_dtype = out_dtype
 

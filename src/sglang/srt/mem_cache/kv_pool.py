@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import torch
 
+from sglang.srt.kernels.kv_cache import KVCache, bytes_per_head
+
 
 class KVPool:
-    """K and V of ``num_slots`` tokens.
+    """K and V of ``num_slots`` tokens; ``layers`` are what the kernels write and read.
 
-    ``k[layer]`` and ``v[layer]`` have shape [num_slots, num_kv_heads, head_dim] and are
-    contiguous. Who owns which slot is not known here (see ``slot_allocator``). On a CPU the
-    memory is only committed by the kernel when a slot is first written.
+    Who owns which slot is not known here (see ``slot_allocator``). On a CPU the memory is only
+    committed by the kernel when a slot is first written.
     """
 
     def __init__(
@@ -24,16 +25,25 @@ class KVPool:
         dtype: torch.dtype,
         allocate: Callable[[tuple[int, ...], torch.dtype], torch.Tensor],
     ) -> None:
-        """``allocate(shape, dtype)`` gives uninitialised memory on the model's device."""
+        """``dtype`` is that of the elements, one that ``KVCache`` knows.
+
+        ``allocate(shape, dtype)`` gives uninitialised memory on the model's device.
+        """
         shape = (num_slots, num_kv_heads, head_dim)
         self.num_slots = num_slots
         self.dtype = dtype
-        self.k = [allocate(shape, dtype) for _ in range(num_layers)]
-        self.v = [allocate(shape, dtype) for _ in range(num_layers)]
+        self.layers: list[KVCache] = []
+        for _ in range(num_layers):
+            k, v = allocate(shape, dtype), allocate(shape, dtype)
+            if dtype == torch.int8:
+                scales = allocate(shape[:2], torch.float32), allocate(shape[:2], torch.float32)
+                self.layers.append(KVCache(k, v, *scales))
+            else:
+                self.layers.append(KVCache(k, v))
 
     @staticmethod
     def bytes_per_slot(
         num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype
     ) -> int:
         """Memory that one token takes over all layers."""
-        return 2 * num_layers * num_kv_heads * head_dim * dtype.itemsize
+        return 2 * num_layers * num_kv_heads * bytes_per_head(head_dim, dtype)

@@ -89,14 +89,18 @@ class ModelRunner:
         logits = self.model.logits(hidden)
         requests = [batch[i].request for i in sampling]
         plan = make_sampling_batch([r.sampling for r in requests], logits.shape[1], self._device)
-        tokens: list[int] = sample(logits, plan, self._kernels.best_tokens).tolist()
-        result.next_tokens = dict(zip(sampling, tokens, strict=True))
         scored = [j for j, r in enumerate(requests) if r.return_logprob]
-        if not scored:
+        # A copy of what the model says: sampling masks the logits of rows with a grammar.
+        raw = logits[scored] if scored else None
+        tokens: list[int] = sample(
+            logits, plan, self._kernels.best_tokens, self._kernels.mask_tokens
+        ).tolist()
+        result.next_tokens = dict(zip(sampling, tokens, strict=True))
+        if raw is None:
             return
         targets = [max(tokens[j], 0) for j in scored]
         top = [requests[j].top_logprobs_num for j in scored]
-        values = gather_logprobs(logits[scored], targets, top)
+        values = gather_logprobs(raw, targets, top)
         for k, j in enumerate(scored):
             result.output_logprobs[sampling[j]] = TokenLogprobs(
                 [values.logprobs[k]], [tokens[j]], [values.top_logprobs[k]], [values.top_ids[k]]

@@ -10,6 +10,7 @@ import torch
 from sglang.srt.configs.model_config import ModelConfig
 from sglang.srt.kernels.interface import Kernels
 from sglang.srt.layers.embedding import Embedding, LMHead
+from sglang.srt.layers.quantization import quantization_named
 from sglang.srt.layers.rotary import rotary_table
 from sglang.srt.model_loader.weights import TensorSpec, WeightReader
 from sglang.srt.models.decoder_config import DecoderConfig
@@ -28,6 +29,7 @@ class Decoder:
     """Implements ``interface.CausalLM``; subclasses say how to read a family's configuration."""
 
     names: ClassVar[DecoderNames] = DecoderNames()
+    supports_quantization: ClassVar[bool] = True
 
     @staticmethod
     def parse_config(config: Mapping[str, Any]) -> DecoderConfig:
@@ -43,9 +45,12 @@ class Decoder:
     ) -> Decoder:
         """Build the model layer by layer from what ``reader`` reads onto its device."""
         facts = cls.parse_config(config.text_config)
+        quantization = quantization_named(config.quantization)
+        layer_scheme = quantization.layers if quantization else None
+        head_scheme = quantization.head if quantization else None
         table, head = load_embeddings(facts, cls.names, reader)
         layers = [
-            load_layer(facts, cls.names, reader, kernels, index)
+            load_layer(facts, cls.names, reader, kernels, index, layer_scheme)
             for index in range(facts.num_layers)
         ]
         return cls(
@@ -53,7 +58,7 @@ class Decoder:
             embedding=Embedding(kernels, table),
             layers=layers,
             final_norm=reader.read(TensorSpec(cls.names.final_norm, (facts.hidden_size,))),
-            lm_head=LMHead(kernels, head),
+            lm_head=LMHead(kernels, head, head_scheme),
             cos_sin=rotary_table(facts.rope, config.context_length, reader.device),
             kernels=kernels,
         )
@@ -113,14 +118,13 @@ class Decoder:
         self, layer: DecoderLayer, index: int, x: torch.Tensor, batch: ForwardBatch
     ) -> torch.Tensor:
         """[T, H] -> [T, Hq * D], before the output projection."""
-        k_cache, v_cache = batch.kv_pool.k[index], batch.kv_pool.v[index]
+        cache = batch.kv_pool.layers[index]
         qkv = layer.qkv(x)
         self._kernels.rope_and_write_kv(
             qkv,
             batch.positions,
             self._cos_sin,
-            k_cache,
-            v_cache,
+            cache,
             batch.out_slots,
             num_heads=self.num_heads,
             num_kv_heads=self.num_kv_heads,
@@ -133,8 +137,7 @@ class Decoder:
         q = qkv[:, : self.num_heads * self.head_dim].view(-1, self.num_heads, self.head_dim)
         return self._kernels.attention(
             q,
-            k_cache,
-            v_cache,
+            cache,
             batch.attention,
             scale=self.head_dim**-0.5,
             window=layer.window,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from sglang.srt.kernels.interface import Kernels
+from sglang.srt.kernels.quantization import WeightScheme
 from sglang.srt.layers.linear import Linear
 from sglang.srt.model_loader.weights import TensorSpec, WeightReader
 from sglang.srt.models.decoder_config import DecoderConfig
@@ -54,9 +55,17 @@ class DecoderLayer:
 
 
 def load_layer(
-    config: DecoderConfig, names: DecoderNames, reader: WeightReader, kernels: Kernels, index: int
+    config: DecoderConfig,
+    names: DecoderNames,
+    reader: WeightReader,
+    kernels: Kernels,
+    index: int,
+    scheme: WeightScheme | None,
 ) -> DecoderLayer:
-    """Read block ``index``; its matrices are packed at once, so that no more than one is double."""
+    """Read block ``index``; its matrices are packed at once, so that no more than one is double.
+
+    ``scheme`` says how they are quantised, if they are.
+    """
     prefix = names.layer.format(index)
     hidden, inner = config.hidden_size, config.intermediate_size
     q_size = config.num_heads * config.head_dim
@@ -71,13 +80,14 @@ def load_layer(
             [TensorSpec(f"{prefix}{name}.weight", (size, hidden), 0) for name, size in parts]
         )
         biases = [TensorSpec(f"{prefix}{name}.bias", (size,), 0) for name, size in parts]
-        return Linear(kernels, weight, reader.read_fused(biases) if bias else None)
+        added = reader.read_fused(biases) if bias else None
+        return Linear(kernels, weight, added, scheme=scheme)
 
     def rows(name: str, size: int, bias: bool) -> Linear:
         """A matrix split over the ranks by its inputs."""
         weight = reader.read(TensorSpec(f"{prefix}{name}.weight", (hidden, size), 1))
         added = reader.read(TensorSpec(f"{prefix}{name}.bias", (hidden,))) if bias else None
-        return Linear(kernels, weight, added)
+        return Linear(kernels, weight, added, scheme=scheme)
 
     return DecoderLayer(
         input_norm=norm(names.input_norm, hidden),

@@ -41,9 +41,19 @@ def load_model(
     model_class = ModelRegistry.resolve(config.architectures)
     if tp_size != 1:
         raise ModelLoadError(f"tensor parallelism (tp_size {tp_size}) is not implemented yet")
-    quantization = config.hf_config.get("quantization_config")
-    if quantization:
-        method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    if config.quantization and device.type != "cpu":
+        raise ModelLoadError(
+            f"quantisation ({config.quantization}) is implemented on CPUs only so far, "
+            f"not on {device.type}"
+        )
+    if config.quantization and not getattr(model_class, "supports_quantization", False):
+        raise ModelLoadError(
+            f"{model_class.__name__} cannot be quantised ({config.quantization}): its class does "
+            "not set supports_quantization"
+        )
+    stored = config.hf_config.get("quantization_config")
+    if stored:
+        method = stored.get("quant_method") if isinstance(stored, dict) else None
         raise ModelLoadError(f"quantized checkpoints ({method}) are not implemented yet")
     reader = WeightReader(
         open_checkpoint(config.model_path, load_format),
@@ -56,5 +66,6 @@ def load_model(
     with reader:
         model: CausalLM = model_class.from_checkpoint(config, reader, kernels)
         report = reader.finish()
-    logger.info("loaded %s as %s: %s", model_class.__name__, config.dtype, report)
+    kind = f"{config.quantization}, {config.dtype}" if config.quantization else config.dtype
+    logger.info("loaded %s as %s: %s", model_class.__name__, kind, report)
     return model

@@ -11,8 +11,9 @@ Its class must implement :class:`sglang.srt.models.interface.CausalLM` and be co
     ``from_checkpoint(config: ModelConfig, reader: WeightReader, kernels: Kernels) -> CausalLM``
 
 (a classmethod), which asks ``reader`` for every tensor by name, shape and shard dimension and
-passes ``kernels`` on to its layers. ``decoder.Decoder`` is such a class, and the quickest way to
-add a family is to subclass it.
+passes ``kernels`` on to its layers. A class that also follows ``config.quantization`` says so with
+``supports_quantization = True``. ``decoder.Decoder`` is such a class, and the quickest way to add a
+family is to subclass it.
 """
 
 from __future__ import annotations

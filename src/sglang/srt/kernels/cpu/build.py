@@ -37,11 +37,13 @@ COMMON_FLAGS = (
     "-pthread",
 )
 _X86 = "-march=x86-64"
+_VNNI_VBMI = ("-mavx512vnni", "-mavx512vbmi")
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")
 ISA_FLAGS: dict[str, tuple[str, ...]] = {
     "native": ("-march=native",),
-    "avx512_bf16": (_X86, "-mavx2", "-mfma", *_AVX512, "-mavx512bf16"),
+    "avx512_bf16": (_X86, "-mavx2", "-mfma", *_AVX512, "-mavx512bf16", *_VNNI_VBMI),
     "avx512": (_X86, "-mavx2", "-mfma", *_AVX512),
+    "avx2_vnni": (_X86, "-mavx2", "-mfma", "-mavxvnni"),
     "avx2": (_X86, "-mavx2", "-mfma"),
     "portable": (_X86,) if platform.machine() in ("x86_64", "AMD64") else (),
 }

@@ -9,9 +9,15 @@
  */
 #include "attention.h"
 
+static float exp2_one(float x) {
+    float lanes[VF_WIDTH];
+    vf_store(lanes, vf_exp2(vf_set1(x)));
+    return lanes[0];
+}
+
 /* total += segment, for rows that saw anything in the segment. */
 static void merge(const Plan *p, const State *total, const State *segment, long rows) {
-    int dp = p->dim_padded;
+    long dp = p->row_floats;
     for (long r = 0; r < rows; r++) {
         if (segment->l[r] == 0.0f) continue;
         float m = MAX(total->m[r], segment->m[r]);
@@ -21,29 +27,26 @@ static void merge(const Plan *p, const State *total, const State *segment, long 
         vf keep = vf_set1(old), add = vf_set1(new);
         float *to = total->o + r * dp;
         const float *from = segment->o + r * dp;
-        for (int c = 0; c < dp; c += VF_WIDTH)
+        for (long c = 0; c < dp; c += VF_WIDTH)
             vf_store(to + c, vf_add(vf_mul(vf_load(to + c), keep), vf_mul(vf_load(from + c), add)));
     }
 }
 
-/* The task's rows, head by head, then token by token; bfloat16 for dot products, else floats. */
-static void load_queries(const Plan *p, const Task *t, char *to) {
+/* Hands the queries of each head to the kernel. */
+static void load_queries(const Plan *p, Workspace *w, const Task *t) {
     const Attention *a = p->args;
     size_t item = dtype_size((int)a->dtype);
-    long n = (long)p->group * a->head_dim;
-    for (int h = t->head_begin; h < t->head_end; h++) {
-        for (long i = 0; i < t->count; i++) {
-            long token = a->q_indptr[t->seq] + t->first + i;
-            const char *from = a->q + (token * a->q_stride + h * n) * item;
-            if (p->dot || a->dtype == DTYPE_F32) {
-                memcpy(to, from, n * item);
-                to += n * item;
-            } else {
-                for (long c = 0; c < n; c += VF_WIDTH)
-                    row_store(to, DTYPE_F32, c, n - c, row_load(from, DTYPE_BF16, c, n - c));
-                to += n * sizeof(float);
-            }
+    long rows = head_rows(p, t);
+    for (long r = 0; r < ROUND_UP(rows, LANES); r++)
+        w->tokens[r] = (int32_t)(MIN(r, rows - 1) / p->group);
+    for (int i = 0; i < t->head_end - t->head_begin; i++) {
+        long first = (long)(t->head_begin + i) * p->group;
+        for (long r = 0; r < rows; r++) {
+            long token = a->q_indptr[t->seq] + t->first + r / p->group;
+            w->rows[r] = a->q + (token * a->q_stride + (first + r % p->group) * a->head_dim) * item;
         }
+        const Head head = head_of(p, w, t, i, &w->total);
+        w->kernel->pack_queries(p, w, &head);
     }
 }
 
@@ -56,7 +59,7 @@ static void store_output(const Plan *p, const Task *t, const State *total) {
             for (int g = 0; g < p->group; g++, row++) {
                 long token = a->q_indptr[t->seq] + t->first + i, head = (long)h * p->group + g;
                 char *to = a->out + (token * a->num_heads + head) * a->head_dim * item;
-                const float *from = total->o + row * p->dim_padded;
+                const float *from = total->o + row * p->row_floats;
                 vf scale = vf_set1(1.0f / total->l[row]);
                 for (int c = 0; c < a->head_dim; c += VF_WIDTH) {
                     vf y = vf_mul(vf_load(from + c), scale);
@@ -68,8 +71,8 @@ static void store_output(const Plan *p, const Task *t, const State *total) {
 /* The state of one segment of a split. */
 static State partial_state(const Plan *p, const Split *split, long segment, long rows) {
     long row = split->partial + (segment - split->segment_begin) * rows;
-    float *base = p->partials + row * (p->dim_padded + 2);
-    return (State){base, base + rows * p->dim_padded, base + rows * (p->dim_padded + 1)};
+    float *base = p->partials + row * (p->row_floats + 2);
+    return (State){base, base + rows * p->row_floats, base + rows * (p->row_floats + 1)};
 }
 
 static void run_segments(const Plan *p, Workspace *w, const Task *t) {
@@ -99,22 +102,27 @@ static void run_segments(const Plan *p, Workspace *w, const Task *t) {
 
 /* Lays a workspace out in `memory` (NULL: only the size is wanted). */
 static size_t lay_out(const Plan *p, char *memory, Workspace *w) {
-    long rows = MAX(p->group, (int)TASK_ROWS), dim = p->args->head_dim, dp = p->dim_padded;
+    long rows = ROUND_UP(MAX(p->group, (int)TASK_ROWS), LANES), dim = p->args->head_dim;
     size_t used = 0;
-#define TAKE(field, count)                             \
-    do {                                               \
-        if (memory) (field) = (void *)(memory + used); \
-        used += ROUND_UP((count) * sizeof(float), 64); \
+#define TAKE(field, count)                              \
+    do {                                                \
+        if (memory) (field) = (void *)(memory + used);  \
+        used += ROUND_UP((count) * sizeof *(field), 64); \
     } while (0)
-    TAKE(w->keys, dim * BLOCK);
-    TAKE(w->values, dp * BLOCK);
-    TAKE(w->queries, rows * dim);
-    TAKE(w->segment.o, rows * dp);
-    TAKE(w->segment.m, rows);
-    TAKE(w->segment.l, rows);
-    TAKE(w->total.o, rows * dp);
-    TAKE(w->total.m, rows);
-    TAKE(w->total.l, rows);
+    TAKE(w->rows, rows);
+    TAKE(w->tokens, rows);
+    TAKE(w->queries, rows * dim * sizeof(float));
+    TAKE(w->lanes, rows * dim);
+    TAKE(w->keys, BLOCK * dim);
+    TAKE(w->values, BLOCK * p->row_floats);
+    TAKE(w->scores, BLOCK * LANES);
+    TAKE(w->weights, BLOCK * LANES);
+    TAKE(w->wide, 2 * BLOCK * dim);
+    for (State *s = &w->segment; s; s = s == &w->segment ? &w->total : NULL) {
+        TAKE(s->o, rows * p->row_floats);
+        TAKE(s->m, rows);
+        TAKE(s->l, rows);
+    }
 #undef TAKE
     return used;
 }
@@ -129,8 +137,10 @@ static void run_task(const void *context, long i, int thread) {
     unsigned saved = _mm_getcsr();
     _mm_setcsr(saved | 0x8040);
 #endif
-    load_queries(p, p->tasks + i, w.queries);
-    run_segments(p, &w, p->tasks + i);
+    const Task *task = p->tasks + i;
+    w.kernel = kernel_of(p, head_rows(p, task));
+    load_queries(p, &w, task);
+    run_segments(p, &w, task);
 #if defined(__SSE2__)
     _mm_setcsr(saved);
 #endif
@@ -138,11 +148,14 @@ static void run_task(const void *context, long i, int thread) {
 
 /* 0, or -1 when memory is out. */
 EXPORT int attention(const Attention *a) {
-    size_t item = dtype_size((int)a->dtype);
+    size_t head_bytes = a->head_dim * kv_size((int)a->kv_dtype);
+    bool readable = a->kv_dtype == DTYPE_BF16 || KV_WIDENS;
     Plan plan = {.args = a,
                  .group = (int)(a->num_heads / a->num_kv_heads),
-                 .dim_padded = (int)ROUND_UP(a->head_dim, VF_WIDTH),
-                 .dot = BF16_DOT && a->dtype == DTYPE_BF16};
+                 .dot = BF16_DOT && a->dtype == DTYPE_BF16 && readable,
+                 .head_bytes = head_bytes,
+                 .slot_bytes = a->num_kv_heads * head_bytes,
+                 .row_floats = ROUND_UP(a->head_dim, 2 * VF_WIDTH)};
     int threads = plan_threads(&plan);
     plan_tasks(&plan, threads); /* counts */
 
@@ -150,15 +163,13 @@ EXPORT int attention(const Attention *a) {
     plan.workspace_bytes = lay_out(&plan, NULL, &unused);
     size_t tasks = ROUND_UP(plan.task_count * sizeof(Task), 64);
     size_t splits = ROUND_UP(plan.split_count * sizeof(Split), 64);
-    size_t partials = ROUND_UP(plan.partial_rows * (plan.dim_padded + 2) * sizeof(float), 64);
-    size_t zeros = ROUND_UP(a->num_kv_heads * a->head_dim * item, 64);
-    char *memory = scratch(tasks + splits + partials + zeros + plan.workspace_bytes * threads);
+    size_t partials = ROUND_UP(plan.partial_rows * (plan.row_floats + 2) * sizeof(float), 64);
+    char *memory = scratch(tasks + splits + partials + plan.workspace_bytes * threads);
     if (!memory) return -1;
     plan.tasks = (Task *)memory;
     plan.splits = (Split *)(memory + tasks);
     plan.partials = (float *)(memory + tasks + splits);
-    plan.zeros = memset(memory + tasks + splits + partials, 0, zeros);
-    plan.workspaces = plan.zeros + zeros;
+    plan.workspaces = memory + tasks + splits + partials;
     plan_tasks(&plan, threads);
     parallel_tasks(plan.task_count, threads, run_task, &plan);
     return 0;

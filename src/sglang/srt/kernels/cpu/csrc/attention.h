@@ -1,25 +1,33 @@
-/* What the three files of attention share: the arguments, the plan of a call, a task.
+/* What the files of attention share: the arguments, the plan of a call, a task, a block.
  *
- * A row is one query token in one query head. */
+ * A row is one query token in one query head. The rows of a task are counted key/value head by
+ * head, then token by token.
+ */
 #pragma once
 
-#include "attention_pack.h"
+#include "kv.h"
 
 enum {
-    SEGMENT = 512, /* positions with a softmax of their own; part of the result's definition */
+    BLOCK = 64,    /* positions whose scores are computed together, and */
+    SEGMENT = 512, /* that have a softmax of their own: both are part of the result's definition */
     BLOCKS_PER_SEGMENT = SEGMENT / BLOCK,
-    TASK_ROWS = 64 /* rows of a task, unless one token's group of heads has more */
+    LANES = 48,    /* rows that the kernel for many rows computes together */
+    FEW_ROWS = 12, /* of a key/value head: those are computed four together */
+    TASK_ROWS = 96 /* rows of a task, unless one token's group of heads has more */
 };
+
+#define NO_SCORE (-1e30f) /* less than any score */
 
 /* The argument of attention; see the method of that name in interface.py. */
 typedef struct {
     const char *q; /* tokens q_stride values apart */
     const char *k_cache, *v_cache;
+    const float *k_scale, *v_scale; /* NULL for a cache without scales */
     char *out;
     const int32_t *q_indptr, *kv_slots;
     const int64_t *kv_start;
     const int32_t *kv_len;
-    int64_t batch, q_stride, num_heads, num_kv_heads, head_dim, window, dtype;
+    int64_t batch, q_stride, num_heads, num_kv_heads, head_dim, window, dtype, kv_dtype;
     double scale, softcap;
 } Attention;
 
@@ -47,32 +55,90 @@ typedef struct {
 
 typedef struct {
     const Attention *args;
-    int group;      /* query heads of a key/value head */
-    int dim_padded; /* head_dim, up to whole vectors */
-    bool dot;       /* bfloat16 dot products */
+    int group;                     /* query heads of a key/value head */
+    bool dot;                      /* bfloat16 dot products */
+    size_t head_bytes, slot_bytes; /* of keys in the cache */
+    long row_floats;               /* distance of the rows of a State */
     Task *tasks;
     Split *splits;
     long task_count, split_count, partial_rows;
     float *partials;  /* states of the segments of splits */
-    char *zeros;      /* a slot of zeros */
     char *workspaces; /* one per thread */
     size_t workspace_bytes;
 } Plan;
 
-/* One thread's memory. */
+/* One head of one block of positions. Row i of its keys lies at k + offset[i]; the rows of
+ * positions that no query of the task needs repeat one that is needed (their slots may be
+ * nobody's). */
 typedef struct {
-    BlockRows rows[2]; /* of this block and the next */
-    float scores[TILE_ROWS][BLOCK] __attribute__((aligned(64)));
-    float weights[TILE_ROWS][BLOCK]; /* floats, or bfloat16 in the first half of a row */
-    float rescale[ROUND_UP(TILE_ROWS, VF_WIDTH)];
-    float *keys, *values; /* packed panels */
+    long start; /* the first position */
+    const char *k, *v;
+    const size_t *offset;
+    const float *k_scale, *v_scale; /* [BLOCK], or NULL */
+    const char *next_k, *next_v;    /* NULL, or what is read next, to be asked for: rows of */
+    const size_t *next_offset;      /* row_bytes */
+    long row_bytes;
+} Block;
+
+typedef struct Workspace Workspace;
+
+/* The rows of a task in one key/value head. */
+typedef struct {
+    char *queries; /* in the order that the kernel wants */
+    long rows;
+    long position; /* of token 0 */
+    State state;
+    float *lanes; /* the kernel for many rows: the weighted sums, transposed */
+} Head;
+
+/* How the rows of a task are computed. */
+typedef struct {
+    int together; /* rows; the memory of a head is a multiple of this many */
+    bool widens;  /* needs an 8-bit cache as bfloat16 */
+    /* Brings w->rows into its own order of queries. */
+    void (*pack_queries)(const Plan *p, const Workspace *w, const Head *h);
+    /* Takes a block into the state of the rows. Between begin and end (which may be NULL) of a
+     * segment it may keep the weighted sums elsewhere. */
+    void (*begin)(const Plan *p, const Head *h);
+    void (*block)(const Plan *p, Workspace *w, const Block *b, const Head *h);
+    void (*end)(const Plan *p, const Head *h);
+} Kernel;
+
+extern const Kernel float_kernel; /* floats, any CPU */
+extern const Kernel quad_kernel;  /* bfloat16 dot products, four rows together */
+extern const Kernel lane_kernel;  /* bfloat16 dot products, LANES rows together */
+
+/* One thread's memory. */
+struct Workspace {
+    const Kernel *kernel;
+    const char **rows; /* the queries of a head as they were given */
+    int32_t *tokens;   /* which token of the task a row of a head is */
     char *queries;
+    bf16 *wide; /* a block of an 8-bit cache as bfloat16: keys, then values */
+    float *keys, *values, *scores, *weights; /* of a block */
+    float *lanes;
     State segment, total;
-} Workspace;
+    float k_scale[BLOCK], v_scale[BLOCK];
+    size_t wide_offset[BLOCK];
+};
+
+static inline long head_rows(const Plan *p, const Task *t) { return t->count * p->group; }
 
 static inline long task_rows(const Plan *p, const Task *t) {
-    return (t->head_end - t->head_begin) * t->count * p->group;
+    return (t->head_end - t->head_begin) * head_rows(p, t);
 }
+
+/* Asks for rows [i, i + count) of what is read next at `base`, unless that is NULL. To the second
+ * cache: a core waits for few lines on the way to the first, and for twice as many to this one. */
+static inline void ask_ahead(const Block *b, const char *base, int i, int count) {
+    if (!base) return;
+    for (int r = i; r < i + count; r++)
+        for (long line = 0; line < b->row_bytes; line += 64)
+            __builtin_prefetch(base + b->next_offset[r] + line, 0, 2);
+}
+
+/* The kernel for so many rows of a key/value head. */
+const Kernel *kernel_of(const Plan *p, long rows);
 
 /* How many threads the call is worth. */
 int plan_threads(const Plan *p);
@@ -80,15 +146,11 @@ int plan_threads(const Plan *p);
 /* Fills tasks and splits, or only counts them where p->tasks is NULL. */
 void plan_tasks(Plan *p, int threads);
 
+/* Key/value head t->head_begin + i, with its rows in `s`. */
+Head head_of(const Plan *p, const Workspace *w, const Task *t, int i, const State *s);
+
 /* Fills `s` with the softmax of all rows of the task over one segment. */
 void attend_segment(const Plan *p, Workspace *w, const Task *t, long segment, const State *s);
 
 /* An empty softmax of `rows` rows. */
 void clear_state(const Plan *p, const State *s, long rows);
-
-/* 2^x of one number, by the same instructions as the vectors. */
-static inline float exp2_one(float x) {
-    float lanes[VF_WIDTH];
-    vf_store(lanes, vf_exp2(vf_set1(x)));
-    return lanes[0];
-}

@@ -9,6 +9,14 @@ enum {
     MAX_PARTIAL_ROWS = 65536, /* bounds the memory of splits */
 };
 
+const Kernel *kernel_of(const Plan *p, long rows) {
+#if defined(HAVE_BF16_DOT)
+    if (p->dot) return rows <= FEW_ROWS ? &quad_kernel : &lane_kernel;
+#endif
+    (void)p, (void)rows;
+    return &float_kernel;
+}
+
 static long tile_tokens(const Plan *p) { return MAX(1, TASK_ROWS / p->group); }
 
 /* Cost of a segment of one key/value head with `rows` rows. */
@@ -33,7 +41,8 @@ static void plan_tile(Plan *p, int seq, long first, long count, long position, l
     long oldest = a->window > 0 ? MAX(0, position - a->window + 1) : 0;
     long begin = oldest / SEGMENT, end = (position + count - 1) / SEGMENT + 1;
     long rows = count * p->group, each = end - begin;
-    long heads = MIN(a->num_kv_heads, MAX(1, TASK_ROWS / rows));
+    long padded = ROUND_UP(rows, kernel_of(p, rows)->together);
+    long heads = MIN(a->num_kv_heads, MAX(1, TASK_ROWS / padded));
     if (heads * each * segment_cost(rows) > limit) {
         long partial_rows = rows * each * a->num_kv_heads;
         if (each > 1 && p->partial_rows + partial_rows <= MAX_PARTIAL_ROWS)

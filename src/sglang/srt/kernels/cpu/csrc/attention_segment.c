@@ -2,150 +2,117 @@
  * FlashAttention (Dao et al. 2022). */
 #include "attention.h"
 
+/* Where a sequence lies, and which of its positions the task needs: first <= j <= last. */
 typedef struct {
-    int lo, hi; /* visible columns of the block, lo <= c < hi, at least one */
-} Visible;
+    const int32_t *slots;
+    long first, last;
+} Source;
 
-INLINE void hide(float *score, Visible see, int columns) {
-    for (int c = 0; c < see.lo; c++) score[c] = -INFINITY;
-    for (int c = see.hi; c < columns; c++) score[c] = -INFINITY;
+static void find_slots(const Source *s, long start, int32_t *slots) {
+    if (start >= s->first && start + BLOCK - 1 <= s->last) {
+        memcpy(slots, s->slots + start, BLOCK * sizeof(int32_t));
+        return;
+    }
+    for (int i = 0; i < BLOCK; i++) slots[i] = s->slots[MIN(MAX(start + i, s->first), s->last)];
 }
 
-/* score -> softcap * tanh(score * scale / softcap), by tanh x = 1 - 2 / (e^2x + 1). */
-static void cap_scores(const Attention *a, float *score, int columns) {
-    vf cap = vf_set1((float)a->softcap), one = vf_set1(1.0f), two = vf_set1(2.0f);
-    vf factor = vf_set1((float)(2.0f * LOG2E * a->scale / a->softcap));
-    for (int c = 0; c < columns; c += VF_WIDTH) {
-        vf e = vf_exp2(vf_mul(vf_load(score + c), factor));
-        vf tanh = vf_sub(one, vf_div(two, vf_add(e, one)));
-        vf_store(score + c, vf_mul(cap, tanh));
-    }
+static void find_rows(const Plan *p, const int32_t *slots, size_t *offset) {
+    for (int i = 0; i < BLOCK; i++) offset[i] = (size_t)slots[i] * p->slot_bytes;
 }
 
-/* The scores in w become weights, and m, l and rescale[row] take them in. */
-INLINE void softmax_rows(const Attention *a, Workspace *w, const Visible *see, int rows,
-                         int columns, float *m, float *l, bool dot) {
-    vf to_log2 = vf_set1(a->softcap > 0 ? LOG2E : (float)(a->scale * LOG2E));
-    for (int r = 0; r < rows; r++) {
-        float *score = w->scores[r];
-        if (a->softcap > 0) cap_scores(a, score, columns);
-        hide(score, see[r], columns);
-        vf largest = vf_set1(-INFINITY);
-        for (int c = 0; c < columns; c += VF_WIDTH) {
-            vf s = vf_mul(vf_load(score + c), to_log2);
-            vf_store(score + c, s);
-            largest = vf_max(largest, s);
-        }
-        float top = vf_largest(largest);
-        top = m[r] > top ? m[r] : top;
-        w->rescale[r] = m[r] - top;
-        m[r] = top;
-    }
-    for (int r = 0; r < rows; r += VF_WIDTH)
-        vf_store(w->rescale + r, vf_exp2(vf_load(w->rescale + r)));
-    for (int r = 0; r < rows; r++) {
-        vf top = vf_set1(m[r]), sum = vf_zero();
-        for (int c = 0; c < columns; c += VF_WIDTH) {
-            vf p = vf_exp2(vf_sub(vf_load(w->scores[r] + c), top));
-            sum = vf_add(sum, p);
-            if (dot) vf_store_bf16((bf16 *)w->weights[r] + c, p);
-            else vf_store(w->weights[r] + c, p);
-        }
-        l[r] = l[r] * w->rescale[r] + vf_sum(sum);
-    }
-}
-
-/* Up to TILE_ROWS rows, from row `r` of one head, against the packed block at `start`; the head's
- * row 0 has position `position`. */
-INLINE void attend_rows(const Plan *p, Workspace *w, const char *queries, const State *s, long r,
-                        int rows, long position, long start, Ahead ahead[2], bool dot) {
-    const Attention *a = p->args;
-    long depth = dot ? a->head_dim / 2 : a->head_dim, dp = p->dim_padded;
-    Visible see[TILE_ROWS];
-    for (int i = 0; i < rows; i++) {
-        long mine = position + (r + i) / p->group;
-        see[i].hi = (int)MIN(BLOCK, mine - start + 1);
-        see[i].lo = a->window > 0 ? (int)MAX(0, mine - a->window + 1 - start) : 0;
-    }
-    int visible = see[rows - 1].hi, columns = ROUND_UP(visible, VF_WIDTH);
-    const float *q = (const float *)queries + r * depth;
-    float *o = s->o + r * dp;
-    long pairs = (visible + 1) / 2;
-    void (*product)(PRODUCT_ARGUMENTS) = dot ? product_dot : product_f32;
-    product(rows, columns, q, depth, w->keys, BLOCK, w->scores[0], BLOCK, depth, NULL, &ahead[0]);
-    softmax_rows(a, w, see, rows, columns, s->m + r, s->l + r, dot);
-    product(rows, (int)dp, w->weights[0], BLOCK, w->values, dp, o, dp, dot ? pairs : visible,
-            w->rescale, &ahead[1]);
-}
-
-/* Rows [from, to) of one head against the packed block. */
-static void attend_block(const Plan *p, Workspace *w, const char *queries, const State *s,
-                         long from, long to, long position, long start, Ahead ahead[2]) {
-    while (from < to) {
-        long groups = (to - from + TILE_ROWS - 1) / TILE_ROWS;
-        int rows = (int)((to - from + groups - 1) / groups);
-        if (p->dot) attend_rows(p, w, queries, s, from, rows, position, start, ahead, BF16_DOT);
-        else attend_rows(p, w, queries, s, from, rows, position, start, ahead, false);
-        from += rows;
-    }
+static void find_scales(const Plan *p, const int32_t *slots, int head, const float *scales,
+                        float *to) {
+    for (int i = 0; i < BLOCK; i++) to[i] = scales[slots[i] * p->args->num_kv_heads + head];
 }
 
 void clear_state(const Plan *p, const State *s, long rows) {
-    memset(s->o, 0, rows * p->dim_padded * sizeof(float));
-    for (long r = 0; r < rows; r++) s->m[r] = -INFINITY, s->l[r] = 0.0f;
+    memset(s->o, 0, rows * p->row_floats * sizeof(float));
+    for (long r = 0; r < rows; r++) s->m[r] = NO_SCORE, s->l[r] = 0.0f;
 }
 
-/* One block, head by head: rows [from, to) of each see some of it. `next`, the block after it, may
- * be NULL. */
-static void attend_heads(const Plan *p, Workspace *w, const Task *t, const State *s,
-                         const BlockRows *now, const BlockRows *next, long from, long to,
-                         long position, long start) {
+Head head_of(const Plan *p, const Workspace *w, const Task *t, int i, const State *s) {
     const Attention *a = p->args;
-    int dtype = (int)a->dtype;
-    long rows = t->count * p->group, dim = a->head_dim;
-    size_t head_bytes = dim * dtype_size(dtype);
-    size_t query_bytes = rows * dim * (p->dot ? sizeof(bf16) : sizeof(float));
-    int shift = 0; /* lines of a head, as a power of 2 */
-    while (((size_t)64 << shift) < head_bytes) shift++;
-    for (int h = 0; h < t->head_end - t->head_begin; h++) {
-        size_t offset = (t->head_begin + h) * head_bytes;
-        Ahead ahead[2] = {{NULL, offset, shift, 0, 0}, {NULL, offset, shift, 0, 0}};
-        if (next) {
-            ahead[0].rows = next->k;
-            ahead[1].rows = next->v;
-            ahead[0].end = ahead[1].end = BLOCK << shift;
+    long rows = head_rows(p, t), first = rows * i, space = ROUND_UP(rows, w->kernel->together) * a->head_dim;
+    long queries = a->q_indptr[t->seq + 1] - a->q_indptr[t->seq];
+    return (Head){.queries = w->queries + i * space * sizeof(float),
+                  .rows = rows,
+                  .position = a->kv_len[t->seq] - queries + t->first,
+                  .state = {s->o + first * p->row_floats, s->m + first, s->l + first},
+                  .lanes = w->lanes + i * space};
+}
+
+/* The block in bfloat16, in the workspace. */
+static void widen_block(const Plan *p, Workspace *w, Block *b) {
+#if defined(VF_AVX512) && defined(__AVX512VBMI__)
+    long dim = p->args->head_dim;
+    bf16 *values = w->wide + BLOCK * dim;
+    kv_widen(b->k, b->offset, BLOCK, dim, (int)p->args->kv_dtype, w->wide);
+    kv_widen(b->v, b->offset, BLOCK, dim, (int)p->args->kv_dtype, values);
+    for (int i = 0; i < BLOCK; i++) w->wide_offset[i] = i * dim * sizeof(bf16);
+    b->k = (const char *)w->wide;
+    b->v = (const char *)values;
+    b->offset = w->wide_offset;
+#else
+    (void)p, (void)w, (void)b;
+#endif
+}
+
+/* One block, head by head. While one is computed the next is asked for: that of the next head, or
+ * after the last one the first of the next block, whose rows lie at `next` unless that is NULL. */
+static void attend_heads(const Plan *p, Workspace *w, const Task *t, const State *s, long start,
+                         const int32_t *slots, const size_t *now, const size_t *next) {
+    const Attention *a = p->args;
+    int heads = t->head_end - t->head_begin;
+    for (int i = 0; i < heads; i++) {
+        size_t at = (t->head_begin + i) * p->head_bytes;
+        Block block = {.start = start, .k = a->k_cache + at, .v = a->v_cache + at, .offset = now};
+        bool last = i == heads - 1;
+        size_t then = last ? t->head_begin * p->head_bytes : at + p->head_bytes;
+        block.next_offset = last ? next : now;
+        if (block.next_offset) block.next_k = a->k_cache + then, block.next_v = a->v_cache + then;
+        block.row_bytes = p->head_bytes;
+        if (a->k_scale) {
+            find_scales(p, slots, t->head_begin + i, a->k_scale, w->k_scale);
+            find_scales(p, slots, t->head_begin + i, a->v_scale, w->v_scale);
+            block.k_scale = w->k_scale;
+            block.v_scale = w->v_scale;
         }
-        pack_keys(now->k, offset, dim, dtype, p->dot, w->keys);
-        pack_values(now->v, offset, dim, p->dim_padded, dtype, p->dot, w->values);
-        const State mine = {s->o + h * rows * p->dim_padded, s->m + h * rows, s->l + h * rows};
-        const char *queries = w->queries + h * query_bytes;
-        attend_block(p, w, queries, &mine, from, to, position, start, ahead);
+        Head head = head_of(p, w, t, i, s);
+        if (w->kernel->widens && a->kv_dtype != DTYPE_BF16) widen_block(p, w, &block);
+        w->kernel->block(p, w, &block, &head);
     }
 }
 
 void attend_segment(const Plan *p, Workspace *w, const Task *t, long segment, const State *s) {
     const Attention *a = p->args;
-    long rows = t->count * p->group; /* of one head */
-    long position = a->kv_len[t->seq] - (a->q_indptr[t->seq + 1] - a->q_indptr[t->seq]) + t->first;
+    int heads = t->head_end - t->head_begin;
+    long position = head_of(p, w, t, 0, s).position;
     long oldest = a->window > 0 ? MAX(0, position - a->window + 1) : 0;
     long begin = MAX(segment * SEGMENT, oldest / BLOCK * BLOCK);
     long last = position + t->count, end = MIN((segment + 1) * SEGMENT, last);
-    size_t slot_bytes = a->num_kv_heads * a->head_dim * dtype_size((int)a->dtype);
-    Source source = {a->k_cache, a->v_cache, p->zeros, a->kv_slots + a->kv_start[t->seq],
-                     slot_bytes, oldest, last};
-    BlockRows *now = &w->rows[0], *next = &w->rows[1];
+    const Source source = {a->kv_slots + a->kv_start[t->seq], oldest, last - 1};
+    int32_t slots[2][BLOCK];
+    size_t offset[2][BLOCK];
+    int now = 0;
 
     clear_state(p, s, task_rows(p, t));
-    find_rows(now, &source, begin);
+    for (int i = 0; i < heads && w->kernel->begin; i++) {
+        Head head = head_of(p, w, t, i, s);
+        w->kernel->begin(p, &head);
+    }
+    find_slots(&source, begin, slots[now]);
+    find_rows(p, slots[now], offset[now]);
     for (long start = begin; start < end; start += BLOCK) {
-        /* The rows that see any of this block. */
-        long from = MAX(0, start - position) * p->group, to = rows;
-        if (a->window > 0) to = MIN(to, (start + BLOCK - 1 + a->window - position) * p->group);
         bool more = start + BLOCK < MIN(last, t->segment_end * SEGMENT);
-        if (more) find_rows(next, &source, start + BLOCK);
-        attend_heads(p, w, t, s, now, more ? next : NULL, from, to, position, start);
-        BlockRows *done = now;
-        now = next;
-        next = done;
+        if (more) {
+            find_slots(&source, start + BLOCK, slots[!now]);
+            find_rows(p, slots[!now], offset[!now]);
+        }
+        attend_heads(p, w, t, s, start, slots[now], offset[now], more ? offset[!now] : NULL);
+        now = !now;
+    }
+    for (int i = 0; i < heads && w->kernel->end; i++) {
+        Head head = head_of(p, w, t, i, s);
+        w->kernel->end(p, &head);
     }
 }

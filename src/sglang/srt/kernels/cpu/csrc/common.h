@@ -37,6 +37,10 @@ int parallel_threads(void);
 typedef void (*task_fn)(const void *context, long i, int thread);
 void parallel_tasks(long count, int threads, task_fn task, const void *context);
 
+/* The same, but each thread begins with a contiguous part of its own, of which it takes one i after
+ * the other, and then helps the others: for tasks that read memory one after the other. */
+void parallel_streams(long count, int threads, task_fn task, const void *context);
+
 /* Runs range(context, begin, end) over [0, count) in equal contiguous parts, on one thread when
  * count <= serial_below. */
 typedef void (*range_fn)(const void *context, long begin, long end);

@@ -11,12 +11,7 @@ enum { ROWS = 12 }; /* times 2 vectors of sums: 24 of 32 registers */
 #else
 enum { ROWS = 6 }; /* 12 of 16 */
 #endif
-enum {
-    PREFETCH_BYTES = 4096,   /* how far ahead a panel is asked for */
-    SERIAL_WORK = 1 << 17,   /* multiply-adds (and weights) not worth waking threads for */
-    TASKS_PER_THREAD = 8,
-    LEAST_TASK_ROWS = 4 * ROWS
-};
+enum { PREFETCH_BYTES = 4096 }; /* how far ahead a panel is asked for */
 
 typedef enum { WEIGHT_F32, WEIGHT_BF16, WEIGHT_PAIRS } Weight;
 
@@ -29,14 +24,12 @@ typedef struct {
     int64_t m, n, k, x_stride, dtype, out_dtype;
 } Linear;
 
-/* How the work is divided: task i does row part i % row_parts of the panels from
- * i / row_parts * panel_step on. */
 typedef struct {
     const Linear *args;
     const char *x; /* rows of floats, or of whole pairs of bfloat16 */
     long x_stride; /* bytes */
-    long panels, panel_step, row_parts;
-} Division;
+    Division division;
+} Product;
 
 /* sums[rows][PANEL] = x[rows] * panel; `rows` and `kind` are compile-time constants. */
 INLINE void multiply_panel(int rows, Weight kind, const char *x, long x_stride, const char *panel,
@@ -97,17 +90,16 @@ static void store_rows(const Linear *l, long row, int rows, long column, const f
     }
 }
 
-INLINE void run_panels(const Division *d, long panel_begin, long panel_end, long begin, long end,
-                       Weight kind) {
-    const Linear *l = d->args;
+INLINE void run_share(const Product *p, Share share, Weight kind) {
+    const Linear *l = p->args;
     float sums[ROWS * PANEL] __attribute__((aligned(64)));
     size_t bytes = panel_bytes(l->k, (int)l->dtype);
     long steps = kind == WEIGHT_PAIRS ? (l->k + 1) / 2 : l->k;
-    for (long panel = panel_begin; panel < panel_end; panel++)
-        for (long row = begin; row < end;) {
-            long groups = (end - row + ROWS - 1) / ROWS;
-            int rows = (int)((end - row + groups - 1) / groups);
-            multiply_rows(rows, kind, d->x + row * d->x_stride, d->x_stride,
+    for (long panel = share.panel_begin; panel < share.panel_end; panel++)
+        for (long row = share.row_begin; row < share.row_end;) {
+            long blocks = (share.row_end - row + ROWS - 1) / ROWS;
+            int rows = (int)((share.row_end - row + blocks - 1) / blocks);
+            multiply_rows(rows, kind, p->x + row * p->x_stride, p->x_stride,
                           l->packed + panel * bytes, steps, sums);
             store_rows(l, row, rows, panel * PANEL, sums);
             row += rows;
@@ -115,14 +107,12 @@ INLINE void run_panels(const Division *d, long panel_begin, long panel_end, long
 }
 
 static void linear_task(const void *context, long i, int thread) {
-    const Division *d = context;
+    const Product *p = context;
     (void)thread;
-    long part = i % d->row_parts, panel = i / d->row_parts * d->panel_step;
-    long panel_end = MIN(panel + d->panel_step, d->panels), m = d->args->m;
-    long begin = m * part / d->row_parts, end = m * (part + 1) / d->row_parts;
-    if (d->args->dtype == DTYPE_F32) run_panels(d, panel, panel_end, begin, end, WEIGHT_F32);
-    else if (BF16_DOT) run_panels(d, panel, panel_end, begin, end, WEIGHT_PAIRS);
-    else run_panels(d, panel, panel_end, begin, end, WEIGHT_BF16);
+    Share share = division_share(&p->division, p->args->m, i);
+    if (p->args->dtype == DTYPE_F32) run_share(p, share, WEIGHT_F32);
+    else if (BF16_DOT) run_share(p, share, WEIGHT_PAIRS);
+    else run_share(p, share, WEIGHT_BF16);
 }
 
 /* x as the products want it: rows of `padded` values in `to`. */
@@ -152,21 +142,15 @@ static void prepare_range(const void *context, long begin, long end) {
 /* 0, or -1 when memory is out. */
 EXPORT int linear(const Linear *l) {
     if (l->m == 0) return 0;
-    Division d = {.args = l, .x = l->x, .x_stride = l->x_stride * (long)dtype_size((int)l->dtype),
-                  .panels = (l->n + PANEL - 1) / PANEL};
+    Product p = {.args = l, .x = l->x, .x_stride = l->x_stride * (long)dtype_size((int)l->dtype),
+                 .division = divide_product(l->m, l->n, l->k, l->k * 2, 4 * ROWS)};
     if (l->dtype == DTYPE_BF16 && (!BF16_DOT || l->k % 2)) {
         Prepare prepare = {l, BF16_DOT ? l->k + 1 : l->k, NULL};
-        d.x_stride = prepare.padded * (long)(BF16_DOT ? sizeof(bf16) : sizeof(float));
-        d.x = prepare.to = scratch(l->m * d.x_stride);
+        p.x_stride = prepare.padded * (long)(BF16_DOT ? sizeof(bf16) : sizeof(float));
+        p.x = prepare.to = scratch(l->m * p.x_stride);
         if (!prepare.to) return -1;
         parallel_ranges(l->m, 65536 / MAX(l->k, 1), prepare_range, &prepare);
     }
-    int threads = parallel_threads();
-    if (l->n * l->k < SERIAL_WORK && l->m * l->n * l->k < 4 * SERIAL_WORK) threads = 1;
-    long wanted = threads == 1 ? 1 : threads * TASKS_PER_THREAD;
-    d.panel_step = MAX(1, d.panels / wanted);
-    long steps = (d.panels + d.panel_step - 1) / d.panel_step;
-    d.row_parts = MAX(1, MIN(wanted / steps, l->m / LEAST_TASK_ROWS));
-    parallel_tasks(steps * d.row_parts, threads, linear_task, &d);
+    parallel_streams(division_count(&p.division), p.division.threads, linear_task, &p);
     return 0;
 }

@@ -15,3 +15,43 @@ static inline size_t panel_bytes(long k, int dtype) {
     if (dtype == DTYPE_F32) return PANEL * k * sizeof(float);
     return PANEL * ROUND_UP(k, BF16_DOT ? 2 : 1) * sizeof(bf16);
 }
+
+/* How a product is divided: share i does row part i / panel_steps of the panels from
+ * i % panel_steps * panel_step on. One row part after the other, so that it stays in the cache. */
+typedef struct {
+    long panels, panel_step, panel_steps, row_parts;
+    int threads;
+} Division;
+
+typedef struct {
+    long panel_begin, panel_end, row_begin, row_end;
+} Share;
+
+enum {
+    SERIAL_WORK = 1 << 17, /* multiply-adds (and weights) not worth waking threads for */
+    SHARES_PER_THREAD = 8,
+    CACHED_BYTES = 1 << 19 /* of the left side that may count on staying in a core's cache */
+};
+
+/* Rows (of `row_bytes` on the left side) are divided where there are few panels or the rows do not
+ * fit the cache, into parts of at least `least_rows`. */
+static inline Division divide_product(long m, long n, long k, long row_bytes, long least_rows) {
+    Division d = {.panels = (n + PANEL - 1) / PANEL, .threads = parallel_threads()};
+    if (n * k < SERIAL_WORK && m * n * k < 4 * SERIAL_WORK) d.threads = 1;
+    long wanted = d.threads == 1 ? 1 : d.threads * SHARES_PER_THREAD;
+    d.panel_step = MAX(1, d.panels / wanted);
+    d.panel_steps = (d.panels + d.panel_step - 1) / d.panel_step;
+    long parts = MAX(wanted / d.panel_steps, m * row_bytes / CACHED_BYTES);
+    d.row_parts = MAX(1, MIN(parts, m / least_rows));
+    return d;
+}
+
+static inline long division_count(const Division *d) {
+    return d->panel_steps * d->row_parts;
+}
+
+static inline Share division_share(const Division *d, long m, long i) {
+    long part = i / d->panel_steps, panel = i % d->panel_steps * d->panel_step;
+    return (Share){panel, MIN(panel + d->panel_step, d->panels), m * part / d->row_parts,
+                   m * (part + 1) / d->row_parts};
+}

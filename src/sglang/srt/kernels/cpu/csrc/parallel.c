@@ -33,10 +33,15 @@ static struct {
     task_fn task;
     const void *context;
     long count;
-    long next __attribute__((aligned(64)));
+    bool streams;          /* each thread has tasks of its own to begin with */
     unsigned state __attribute__((aligned(64)));
     int sleepers __attribute__((aligned(64)));
 } crew;
+
+/* The next task of each thread's own; without streams all are those of the first. */
+static struct {
+    long next __attribute__((aligned(64)));
+} queues[MAX_THREADS];
 
 static _Thread_local bool alone; /* this thread wants no company */
 
@@ -69,10 +74,19 @@ static void wake_sleepers(void) {
 #endif
 }
 
+/* Where the tasks of a thread begin. */
+static inline long first_task(int thread) {
+    return crew.streams ? crew.count * thread / crew.threads : thread ? crew.count : 0;
+}
+
 static void take_tasks(int thread) {
-    long i;
-    while ((i = __atomic_fetch_add(&crew.next, 1, __ATOMIC_RELAXED)) < crew.count)
-        crew.task(crew.context, i, thread);
+    int owners = crew.streams ? crew.threads : 1;
+    for (int turn = 0; turn < owners; turn++) {
+        int owner = (thread + turn) % owners;
+        long i, end = first_task(owner + 1);
+        while ((i = __atomic_fetch_add(&queues[owner].next, 1, __ATOMIC_RELAXED)) < end)
+            crew.task(crew.context, i, thread);
+    }
 }
 
 /* The life of a follower. */
@@ -113,13 +127,15 @@ static void recruit(int followers) {
     }
 }
 
-static void lead(long count, int threads, task_fn task, const void *context) {
+static void lead(long count, int threads, bool streams, task_fn task, const void *context) {
     recruit(threads - 1);
     crew.threads = threads;
     crew.task = task;
     crew.context = context;
     crew.count = count;
-    __atomic_store_n(&crew.next, 0, __ATOMIC_RELAXED);
+    crew.streams = streams;
+    for (int owner = 0; owner < (streams ? threads : 1); owner++)
+        __atomic_store_n(&queues[owner].next, first_task(owner), __ATOMIC_RELAXED);
     unsigned loop = crew.state / LOOP + 1;
     __atomic_store_n(&crew.state, loop * LOOP + OPEN, __ATOMIC_SEQ_CST);
     wake_sleepers();
@@ -128,14 +144,22 @@ static void lead(long count, int threads, task_fn task, const void *context) {
     for (long turn = 0; __atomic_load_n(&crew.state, __ATOMIC_ACQUIRE) & INSIDE; turn++) spin(turn);
 }
 
-void parallel_tasks(long count, int threads, task_fn task, const void *context) {
+static void run_tasks(long count, int threads, bool streams, task_fn task, const void *context) {
     bool company = count > 1 && threads > 1 && !__atomic_test_and_set(&crew.led, __ATOMIC_ACQUIRE);
     if (!company) {
         for (long i = 0; i < count; i++) task(context, i, 0);
         return;
     }
-    lead(count, threads, task, context);
+    lead(count, threads, streams, task, context);
     __atomic_clear(&crew.led, __ATOMIC_RELEASE);
+}
+
+void parallel_tasks(long count, int threads, task_fn task, const void *context) {
+    run_tasks(count, threads, false, task, context);
+}
+
+void parallel_streams(long count, int threads, task_fn task, const void *context) {
+    run_tasks(count, threads, true, task, context);
 }
 
 typedef struct {

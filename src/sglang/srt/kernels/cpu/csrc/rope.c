@@ -1,25 +1,34 @@
 /* Per-head norm, rotary embedding of q and k, and the write of k and v to the cache. */
-#include "simd.h"
+#include "kv.h"
 
 /* The argument of rope_and_write_kv; see the method of that name in interface.py. */
 typedef struct {
     void *qkv; /* rows qkv_stride values apart */
     const int32_t *positions;
     const float *cos_sin;
-    void *k_cache, *v_cache;
+    char *k_cache, *v_cache;
+    float *k_scale, *v_scale; /* NULL for a cache without scales */
     const int32_t *out_slots;
     const void *q_norm, *k_norm; /* may be NULL */
     int64_t tokens, qkv_stride, num_heads, num_kv_heads, head_dim, rotary_dim;
-    int64_t interleaved, dtype;
+    int64_t interleaved, dtype, kv_dtype;
     double eps;
 } Rope;
 
-/* Reads one head, norms and rotates it in float32, writes it to `out` (may be `head`). */
-INLINE void turn_head(const Rope *r, const void *head, void *out, const void *norm,
-                      const float *table, float *x, int dtype) {
+INLINE void load_head(const void *head, int dtype, long dim, float *x) {
+    for (long c = 0; c < dim; c += VF_WIDTH) vf_store(x + c, row_load(head, dtype, c, dim - c));
+}
+
+INLINE void store_head(void *head, int dtype, long dim, const float *x) {
+    for (long c = 0; c < dim; c += VF_WIDTH) row_store(head, dtype, c, dim - c, vf_load(x + c));
+}
+
+/* x = one head, normed and rotated in float32. */
+INLINE void turn_head(const Rope *r, const void *head, const void *norm, const float *table,
+                      float *x, int dtype) {
     long dim = r->head_dim, half = r->rotary_dim / 2;
     const float *cosines = table, *sines = table + half;
-    for (long c = 0; c < dim; c += VF_WIDTH) vf_store(x + c, row_load(head, dtype, c, dim - c));
+    load_head(head, dtype, dim, x);
     if (norm) {
         vf sum = vf_zero();
         for (long c = 0; c < dim; c += VF_WIDTH) {
@@ -52,7 +61,31 @@ INLINE void turn_head(const Rope *r, const void *head, void *out, const void *no
             x[half + i] = b * cosines[i] + a * sines[i];
         }
     }
-    for (long c = 0; c < dim; c += VF_WIDTH) row_store(out, dtype, c, dim - c, vf_load(x + c));
+}
+
+/* The keys and values of one token, which begin at `head`, to its slot. */
+INLINE void write_kv(const Rope *r, const char *head, const float *table, size_t slot, float *x,
+                     int dtype) {
+    int kv_dtype = (int)r->kv_dtype;
+    long dim = r->head_dim, heads = r->num_kv_heads, first = slot * heads;
+    size_t head_bytes = dim * dtype_size(dtype), written = dim * kv_size(kv_dtype);
+    char *k = r->k_cache + first * written, *v = r->v_cache + first * written;
+    float *k_scale = r->k_scale ? r->k_scale + first : NULL;
+    float *v_scale = r->v_scale ? r->v_scale + first : NULL;
+    bool narrow = kv_dtype != dtype;
+    for (long h = 0; h < heads; h++, head += head_bytes) {
+        turn_head(r, head, r->k_norm, table, x, dtype);
+        if (narrow) kv_store_head(x, dim, kv_dtype, k + h * written, k_scale ? k_scale + h : NULL);
+        else store_head(k + h * written, dtype, dim, x);
+    }
+    if (!narrow) {
+        memcpy(v, head, heads * head_bytes);
+        return;
+    }
+    for (long h = 0; h < heads; h++, head += head_bytes) {
+        load_head(head, dtype, dim, x);
+        kv_store_head(x, dim, kv_dtype, v + h * written, v_scale ? v_scale + h : NULL);
+    }
 }
 
 INLINE void rope_tokens(const Rope *r, long begin, long end, int dtype) {
@@ -61,13 +94,11 @@ INLINE void rope_tokens(const Rope *r, long begin, long end, int dtype) {
     for (long t = begin; t < end; t++) {
         char *head = (char *)r->qkv + t * r->qkv_stride * item;
         const float *table = r->cos_sin + (long)r->positions[t] * r->rotary_dim;
-        for (int h = 0; h < r->num_heads; h++, head += head_bytes)
-            turn_head(r, head, head, r->q_norm, table, x, dtype);
-        size_t row_bytes = r->num_kv_heads * head_bytes, slot = (size_t)r->out_slots[t];
-        char *k_row = (char *)r->k_cache + slot * row_bytes;
-        for (int h = 0; h < r->num_kv_heads; h++, head += head_bytes)
-            turn_head(r, head, k_row + h * head_bytes, r->k_norm, table, x, dtype);
-        memcpy((char *)r->v_cache + slot * row_bytes, head, row_bytes);
+        for (int h = 0; h < r->num_heads; h++, head += head_bytes) {
+            turn_head(r, head, r->q_norm, table, x, dtype);
+            store_head(head, dtype, r->head_dim, x);
+        }
+        write_kv(r, head, table, (size_t)r->out_slots[t], x, dtype);
     }
 }
 

@@ -32,12 +32,17 @@ typedef int32_t vi __attribute__((vector_size(16)));
 
 #if defined(VF_AVX512) && defined(__AVX512BF16__)
 #define HAVE_BF16_DOT 1
+enum { BF16_DOT = 1 };
+#else
+enum { BF16_DOT = 0 };
 #endif
 
 #if defined(HAVE_BF16_DOT)
 #define ISA_NAME "avx512_bf16"
 #elif defined(VF_AVX512)
 #define ISA_NAME "avx512"
+#elif defined(VF_AVX2) && defined(__AVXVNNI__)
+#define ISA_NAME "avx2_vnni"
 #elif defined(VF_AVX2)
 #define ISA_NAME "avx2"
 #else

@@ -1,0 +1,66 @@
+/* Codes into panels, see linear_quantised.h. */
+#include "linear_quantised.h"
+
+/* The argument of pack_quantised: codes contiguous [n, k]; scales as quantise_weight makes them,
+ * of `group` 0 for 8 bits; packed of quantised_bytes(n, k, group) bytes. */
+typedef struct {
+    const int8_t *codes;
+    const void *scales;
+    uint8_t *packed;
+    int64_t n, k, group;
+} PackQuantised;
+
+static uint8_t code_at(const PackQuantised *p, long row, long k) {
+    return row < p->n && k < p->k ? (uint8_t)p->codes[row * p->k + k] : 0;
+}
+
+static void pack_int8(const PackQuantised *p, long panel, uint8_t *to) {
+    for (long i = 0; i < dot_steps(p->k); i++)
+        for (int column = 0; column < PANEL; column++)
+            for (int d = 0; d < DOT_DEPTH; d++)
+                *to++ = code_at(p, panel * PANEL + column, i * DOT_DEPTH + d) ^ DOT_OFFSET;
+    for (int column = 0; column < PANEL; column++) {
+        long row = panel * PANEL + column;
+        float scale = row < p->n ? ((const float *)p->scales)[row] : 0.0f;
+        memcpy(to + column * sizeof scale, &scale, sizeof scale);
+    }
+}
+
+static void pack_int4(const PackQuantised *p, long panel, uint8_t *to) {
+    long groups = (p->k + p->group - 1) / p->group;
+    for (long g = 0; g < groups; g++) {
+        for (int column = 0; column < PANEL; column++) {
+            long row = panel * PANEL + column;
+            bf16 scale = row < p->n ? ((const bf16 *)p->scales)[row * groups + g] : 0;
+            memcpy(to + column * sizeof scale, &scale, sizeof scale);
+        }
+        to += PANEL * sizeof(bf16);
+        long first = g * p->group, steps = dot_steps(MIN(p->group, p->k - first));
+        for (long i = 0; i < steps; i++)
+            for (int column = 0; column < VF_WIDTH; column++)
+                for (int d = 0; d < DOT_DEPTH; d++) {
+                    long row = panel * PANEL + column, k = first + i * DOT_DEPTH + d;
+                    int low = code_at(p, row, k) + NIBBLE_OFFSET;
+                    int high = code_at(p, row + VF_WIDTH, k) + NIBBLE_OFFSET;
+                    *to++ = (uint8_t)((low & 15) | high << 4);
+                }
+    }
+}
+
+static void pack_range(const void *context, long begin, long end) {
+    const PackQuantised *p = context;
+    for (long panel = begin; panel < end; panel++)
+        if (p->group) pack_int4(p, panel, p->packed + panel * int4_panel_bytes(p->k, p->group));
+        else pack_int8(p, panel, p->packed + panel * int8_panel_bytes(p->k));
+}
+
+static int64_t panel_count(int64_t n) { return (n + PANEL - 1) / PANEL; }
+
+EXPORT int64_t quantised_bytes(int64_t n, int64_t k, int64_t group) {
+    return panel_count(n) * (int64_t)(group ? int4_panel_bytes(k, group) : int8_panel_bytes(k));
+}
+
+EXPORT int pack_quantised(const PackQuantised *p) {
+    parallel_ranges(panel_count(p->n), 4, pack_range, p);
+    return 0;
+}

@@ -1,0 +1,155 @@
+"""Weights of 8 and 4 bits: what they are, and the operations on them in plain torch.
+
+A weight is ``code * scale``: 8-bit codes -127 .. 127 with one scale for each output channel, or
+4-bit codes -8 .. 7 with one scale for each group of consecutive inputs of a channel. Activations
+are turned into integers for each product: 8-bit ones with one scale a token (beside 4-bit weights
+one for each group of a token), or 16-bit ones, which lose less than bfloat16 does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+GROUP_SIZES = (32, 64, 128, 256)
+
+MAX_IN_FEATURES = 1 << 17
+"""So many products of 8-bit integers surely fit a 32-bit sum."""
+
+_ACTIVATION_TOP = {8: 127.0, 16: 127.0 * 254.0}
+_TINY = 1e-30
+"""What is smaller counts as zero: the inverse of its scale would be infinite."""
+
+_SEARCHED = tuple(0.55 + 0.05 * i for i in range(13))
+"""4-bit scales that are tried, as multiples of the largest value / -8."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightScheme:
+    """How the weights of a matrix, and the activations it meets, become integers."""
+
+    bits: int
+    """Of a weight: 8 or 4."""
+    group_size: int = 0
+    """Consecutive inputs that share a scale, one of ``GROUP_SIZES``; 8 bits have 0: all of them."""
+    activation_bits: int = 8
+    """8, or beside 8-bit weights 16."""
+
+    def __post_init__(self) -> None:
+        known = (self.bits == 8 and self.group_size == 0 and self.activation_bits in (8, 16)) or (
+            self.bits == 4 and self.group_size in GROUP_SIZES and self.activation_bits == 8
+        )
+        if not known:
+            raise ValueError(f"there is no {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedWeight:
+    """A weight matrix [N, K] as integers."""
+
+    codes: torch.Tensor
+    """[N, K] int8."""
+    scales: torch.Tensor
+    """[N] float32, or [N, ceil(K / group_size)] bfloat16."""
+    scheme: WeightScheme
+
+    def dequantize(self) -> torch.Tensor:
+        """The matrix [N, K] float32 that the integers stand for."""
+        codes, scales, size = self.codes.float(), self.scales.float(), self.scheme.group_size
+        if not size:
+            return codes * scales[:, None]
+        return codes * scales.repeat_interleave(size, dim=1)[:, : codes.shape[1]]
+
+
+def quantize_weight(weight: torch.Tensor, scheme: WeightScheme) -> QuantizedWeight:
+    """The integers closest to weight[N, K] (any floating dtype).
+
+    8 bits: the largest magnitude of a channel becomes 127. 4 bits: of some scales the one with the
+    least squared error in its group. Raises ValueError if K is too large.
+    """
+    check_in_features(weight.shape[1])
+    wide = weight.float()
+    if not scheme.group_size:
+        scales = _nonzero(wide.abs().amax(dim=1) / 127.0)
+        codes = (wide * _inverse(scales)[:, None]).round().clamp(-127, 127)
+        return QuantizedWeight(codes.to(torch.int8), scales, scheme)
+    groups = _in_groups(wide, scheme.group_size)
+    most, least_value = groups.amax(-1, keepdim=True), groups.amin(-1, keepdim=True)
+    top = torch.where(most >= -least_value, most, least_value)
+    best = torch.zeros_like(top)
+    least = torch.full_like(top, torch.inf)
+    for factor in _SEARCHED:
+        scale = _nonzero(top / -8.0 * factor).bfloat16().float()
+        error = (_nibbles(groups, scale) * scale - groups).square().sum(-1, keepdim=True)
+        better = error < least
+        best, least = torch.where(better, scale, best), torch.where(better, error, least)
+    codes = _nibbles(groups, best).flatten(1)[:, : weight.shape[1]]
+    return QuantizedWeight(codes.to(torch.int8), best.squeeze(-1).bfloat16(), scheme)
+
+
+def quantized_linear(
+    x: torch.Tensor,
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    scheme: WeightScheme,
+    bias: torch.Tensor | None = None,
+    *,
+    out_dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """x[T, K] times the transposed weight of ``codes`` and ``scales``, plus bias[N]: [T, N].
+
+    Integer sums are exact (they are taken in float64), groups are added in their order in float32.
+    """
+    size = scheme.group_size or codes.shape[1]
+    integers, steps = quantize_activations(x, size, scheme.activation_bits)
+    weights = _in_groups(codes.double(), size)
+    weight_steps = scales.float().view(codes.shape[0], -1)
+    total = torch.zeros(x.shape[0], codes.shape[0], device=x.device)
+    for group in range(integers.shape[1]):
+        product = (integers[:, group] @ weights[:, group].T).float()
+        total += product * steps[:, group, None] * weight_steps[:, group]
+    if bias is not None:
+        total += bias.float()
+    return total.to(out_dtype or x.dtype)
+
+
+def quantize_activations(
+    x: torch.Tensor, group_size: int, bits: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integers [T, G, group_size] float64 and their scales [T, G] float32 for x[T, K]."""
+    groups = _in_groups(x.float(), group_size)
+    largest = groups.abs().amax(dim=-1)
+    top = torch.full_like(largest, _ACTIVATION_TOP[bits])
+    inverse = torch.where(largest < _TINY, torch.zeros_like(largest), top / largest)
+    integers = (groups * inverse[..., None]).round().double()
+    return integers, _nonzero(largest, largest / top)
+
+
+def check_in_features(count: int) -> None:
+    """Raises ValueError where sums of so many products might not fit 32 bits."""
+    if count > MAX_IN_FEATURES:
+        raise ValueError(
+            f"matrices of {count} inputs cannot be quantised: the most are {MAX_IN_FEATURES}"
+        )
+
+
+def _in_groups(x: torch.Tensor, size: int) -> torch.Tensor:
+    """[R, K] as [R, ceil(K / size), size], filled up with zeros."""
+    missing = -x.shape[1] % size
+    return F.pad(x, (0, missing)).view(len(x), -1, size)
+
+
+def _nibbles(groups: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return (groups * _inverse(scale)).round().clamp(-8, 7)
+
+
+def _nonzero(x: torch.Tensor, result: torch.Tensor | None = None) -> torch.Tensor:
+    """``result`` (or x), and zero where x is next to nothing."""
+    result = x if result is None else result
+    return torch.where(x.abs() < _TINY, torch.zeros_like(result), result)
+
+
+def _inverse(scale: torch.Tensor) -> torch.Tensor:
+    return torch.where(scale == 0, torch.zeros_like(scale), 1.0 / scale)

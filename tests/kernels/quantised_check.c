@@ -1,0 +1,96 @@
+/* Compares the products with quantised weights with plain loops; exit status 0 if all agree.
+ *
+ * It is compiled together with the kernels for instruction sets that this machine may not have,
+ * and run by an emulator.
+ */
+#include <stdio.h>
+
+#include "linear_quantised.h"
+
+typedef struct {
+    const void *weight;
+    int8_t *codes;
+    void *scales;
+    int64_t n, k, dtype, group;
+} QuantiseWeight;
+
+typedef struct {
+    const int8_t *codes;
+    const void *scales;
+    uint8_t *packed;
+    int64_t n, k, group;
+} PackQuantised;
+
+int quantise_weight(const QuantiseWeight *q);
+int pack_quantised(const PackQuantised *p);
+int64_t quantised_bytes(int64_t n, int64_t k, int64_t group);
+int linear_int8(const QuantisedLinear *l);
+int linear_int4(const QuantisedLinear *l);
+
+int omp_get_max_threads(void) { return 2; }
+
+enum { N = 70, K = 600, M = 13 };
+
+static float uniform(void) {
+    static uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    return (float)(state >> 8) / (1 << 23) - 1.0f;
+}
+
+static double plain(const float *x, const int8_t *codes, const void *scales, long n, long k,
+                    long group, float top, long row) {
+    double total = 0.0;
+    long size = group ? group : k, groups = (k + size - 1) / size;
+    for (long g = 0; g < groups; g++) {
+        float largest = 0.0f;
+        double sum = 0.0;
+        long end = MIN(k, (g + 1) * size);
+        for (long i = g * size; i < end; i++) largest = MAX(largest, fabsf(x[i]));
+        for (long i = g * size; i < end; i++)
+            sum += rintf(x[i] * (top / largest)) * codes[row * k + i];
+        float scale = group ? bf16_to_f32(((const bf16 *)scales)[row * groups + g])
+                            : ((const float *)scales)[row];
+        total += sum * (largest / top) * scale;
+    }
+    (void)n;
+    return total;
+}
+
+static double worst(long m, long n, long k, long group, long parts) {
+    static float x[M * K], weight[N * K], out[M * N], scales[N * K];
+    static int8_t codes[N * K];
+    for (long i = 0; i < m * k; i++) x[i] = uniform();
+    for (long i = 0; i < n * k; i++) weight[i] = uniform();
+    uint8_t *packed = aligned_alloc(64, ROUND_UP(quantised_bytes(n, k, group), 64));
+    quantise_weight(&(QuantiseWeight){weight, codes, scales, n, k, DTYPE_F32, group});
+    pack_quantised(&(PackQuantised){codes, scales, packed, n, k, group});
+    QuantisedLinear l = {x, packed, NULL, out, m, n, k, k, DTYPE_F32, DTYPE_F32, parts, group};
+    if (group ? linear_int4(&l) : linear_int8(&l)) return INFINITY;
+    double difference = 0.0, largest = 1e-30;
+    float top = parts == 2 ? 127.0f * PART_BASE : 127.0f;
+    for (long r = 0; r < m; r++)
+        for (long c = 0; c < n; c++) {
+            double expected = plain(x + r * k, codes, scales, n, k, group, top, c);
+            difference = MAX(difference, fabs(out[r * n + c] - expected));
+            largest = MAX(largest, fabs(expected));
+        }
+    free(packed);
+    return difference / largest;
+}
+
+int main(void) {
+    static const long shapes[][2] = {{1, 1}, {31, 3}, {32, 64}, {33, 130}, {70, 577}};
+    static const long schemes[][2] = {{0, 1}, {0, 2}, {32, 1}, {128, 1}};
+    int failures = 0;
+    for (int s = 0; s < 4; s++)
+        for (int i = 0; i < 5; i++)
+            for (long m = 1; m <= M; m += 4) {
+                long group = schemes[s][0], parts = schemes[s][1];
+                double error = worst(m, shapes[i][0], shapes[i][1], group, parts);
+                if (error < 1e-5) continue;
+                printf("m %ld n %ld k %ld group %ld parts %ld: %g\n", m, shapes[i][0],
+                       shapes[i][1], group, parts, error);
+                failures++;
+            }
+    return failures != 0;
+}
