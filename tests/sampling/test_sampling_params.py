@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from sglang.srt.sampling.sampling_params import (
+    GRAMMAR_KINDS,
     MAX_CUSTOM_PARAMS,
     MAX_GRAMMAR_CHARS,
     MAX_LOGIT_BIAS_ENTRIES,
@@ -75,6 +77,7 @@ def test_nothing_given_is_the_documented_defaults() -> None:
         "json_schema": None,
         "regex": None,
         "ebnf": None,
+        "structural_tag": None,
         "frequency_penalty": 0.0,
         "presence_penalty": 0.0,
         "repetition_penalty": 1.0,
@@ -250,31 +253,43 @@ def test_bad_logit_biases_are_refused(given: object, words: str) -> None:
 
 # ------------------------------------------------------------------ structured outputs
 
-GRAMMARS = ("json_schema", "regex", "ebnf")
 TOO_LONG = pytest.param("x" * (MAX_GRAMMAR_CHARS + 1), id="too long")
 
 
-@pytest.mark.parametrize("name", GRAMMARS)
-def test_a_grammar_is_taken_and_reported_as_not_implemented(name: str) -> None:
+@pytest.mark.parametrize("name", GRAMMAR_KINDS)
+def test_a_grammar_is_taken_as_text(name: str) -> None:
     params = parse({name: "x"})
     assert getattr(params, name) == "x"
-    message = unsupported_features(params)
-    assert message is not None
-    assert "not implemented yet" in message
-    assert name in message
+    assert unsupported_features(params) is None
 
 
-@pytest.mark.parametrize("name", GRAMMARS)
-@pytest.mark.parametrize("value", [{"type": "object"}, 5, "", True, TOO_LONG])
+@pytest.mark.parametrize("name", ["json_schema", "structural_tag"])
+def test_what_is_json_may_be_an_object(name: str) -> None:
+    assert getattr(parse({name: {"type": "object"}}), name) == '{"type":"object"}'
+    assert getattr(parse({name: True}), name) == "true"
+
+
+@pytest.mark.parametrize("name", GRAMMAR_KINDS)
+@pytest.mark.parametrize("value", [5, "", ["x"], TOO_LONG])
 def test_bad_grammars_are_refused(name: str, value: object) -> None:
     assert refusal({name: value}).startswith(f"{name} must be a non-empty string of at most")
 
 
-@pytest.mark.parametrize("pair", [GRAMMARS[:2], GRAMMARS[1:], GRAMMARS[::2]])
+@pytest.mark.parametrize("name", ["regex", "ebnf"])
+def test_what_is_no_json_may_not_be_an_object(name: str) -> None:
+    assert refusal({name: {"type": "object"}}).startswith(f"{name} must be a non-empty string")
+
+
+def test_an_object_that_json_cannot_hold_is_refused() -> None:
+    assert "cannot be written as JSON" in refusal({"json_schema": {"const": float("nan")}})
+
+
+@pytest.mark.parametrize("pair", itertools.combinations(GRAMMAR_KINDS, 2))
 def test_only_one_grammar_can_be_set(pair: tuple[str, str]) -> None:
     message = refusal(dict.fromkeys(pair, "x"))
-    assert (
-        message == f"only one of json_schema, regex and ebnf can be set, got {' and '.join(pair)}"
+    assert message == (
+        "only one of json_schema, regex, ebnf and structural_tag can be set, got "
+        + " and ".join(pair)
     )
 
 

@@ -9,7 +9,7 @@ Only the touched entries are read and written, whatever the vocabulary's size: f
 2. ``logit_bias`` is added;
 3. tokens that would end the sequence before ``min_new_tokens`` become -inf.
 
-Grammar masks and custom processors have their place after these, in :func:`edited`.
+Grammar masks come after these (:mod:`~sglang.srt.sampling.token_mask`).
 """
 
 from __future__ import annotations
@@ -133,7 +133,12 @@ def _biases(
 def _banned(
     rows: Sequence[SamplingRow], vocab_size: int, device: torch.device
 ) -> torch.Tensor | None:
-    short = [i for i, row in enumerate(rows) if len(row.output_ids) < row.params.min_new_tokens]
+    # Where there is a grammar, its mask sees to it (and knows when nothing else may come).
+    short = [
+        i
+        for i, row in enumerate(rows)
+        if row.grammar is None and len(row.output_ids) < row.params.min_new_tokens
+    ]
     if not short:
         return None
     index, inside = _flat(short, [rows[i].banned_ids for i in short], vocab_size)

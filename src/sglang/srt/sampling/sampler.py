@@ -1,6 +1,7 @@
 """Chooses the next token of every row of a batch.
 
-What is drawn from: edited logits (:mod:`~sglang.srt.sampling.logit_edits`), divided by the
+What is drawn from: edited logits (:mod:`~sglang.srt.sampling.logit_edits`) of the tokens that the
+grammar allows, if there is one (:mod:`~sglang.srt.sampling.token_mask`), divided by the
 temperature; of these the ``top_k`` most probable tokens; of these, renormalised, the most
 probable that first reach ``top_p`` together; of these the ones at least ``min_p`` times as
 probable as the best. Of equally probable tokens the lower id comes first. One uniform number a
@@ -27,6 +28,7 @@ from sglang.srt.sampling.sampling_batch import (
 )
 from sglang.srt.sampling.sampling_row import SamplingRow
 from sglang.srt.sampling.selection import BestTokens, best_ids, best_tokens, block_sums, locate
+from sglang.srt.sampling.token_mask import MaskTokens, best_allowed, mask_tokens
 
 __all__ = ["INVALID_TOKEN", "SamplingBatch", "SamplingRow", "make_sampling_batch", "sample"]
 
@@ -46,15 +48,19 @@ _LAST_BIN = _BINS - 1
 
 @torch.inference_mode()
 def sample(
-    logits: torch.Tensor, batch: SamplingBatch, best_tokens: BestTokens = best_tokens
+    logits: torch.Tensor,
+    batch: SamplingBatch,
+    best_tokens: BestTokens = best_tokens,
+    mask_tokens: MaskTokens = mask_tokens,
 ) -> torch.Tensor:
     """The next token of each row.
 
     Args:
         logits: [B, V] float32. Changed during the call if the batch has edits, and as before
-            when it returns.
+            when it returns; but in rows with a grammar, forbidden tokens may become -inf.
         batch: Made of the same B rows.
         best_tokens: How to find the best token of each row, which is all that greedy rows need.
+        mask_tokens: How to forbid tokens.
 
     Returns:
         [B] int64; :data:`INVALID_TOKEN` for a row whose logits hold NaN or +inf or are all
@@ -68,7 +74,10 @@ def sample(
     if batch.greedy:
         return best_tokens(logits)[1]
     with edited(logits, batch.edits) as scores:
-        best, tokens = best_tokens(scores)
+        if batch.constrained:
+            best, tokens = best_allowed(scores, batch.constrained, best_tokens, mask_tokens)
+        else:
+            best, tokens = best_tokens(scores)
         for group in batch.groups:
             if group.rows is None:
                 tokens = _draw(scores, best, group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -57,11 +57,13 @@ class SamplingBatch:
     edits: LogitEdits | None
     groups: list[DrawGroup]
     """The rows that draw; the others take the best token."""
+    constrained: dict[int, SamplingRow] = field(default_factory=dict)
+    """The rows that have a grammar."""
 
     @property
     def greedy(self) -> bool:
         """Whether one argmax over the untouched logits is all there is to do."""
-        return self.edits is None and not self.groups
+        return self.edits is None and not self.constrained and not self.groups
 
 
 def make_sampling_batch(
@@ -86,7 +88,8 @@ def make_sampling_batch(
         _group(rows, indices, route, limited, device)
         for (route, limited), indices in members.items()
     ]
-    return SamplingBatch(len(rows), vocab_size, edits, groups)
+    constrained = {i: row for i, row in enumerate(rows) if row.grammar is not None}
+    return SamplingBatch(len(rows), vocab_size, edits, groups, constrained)
 
 
 def _route(params: SamplingParams, vocab_size: int) -> tuple[Route, bool]:

@@ -8,6 +8,7 @@ process imports this module.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import numbers
 import reprlib
@@ -35,6 +36,9 @@ MAX_STOP_TOKEN_IDS = 1024
 MAX_LOGIT_BIAS_ENTRIES = 4096
 MAX_GRAMMAR_CHARS = 1 << 20
 MAX_CUSTOM_PARAMS = 256
+
+GRAMMAR_KINDS = ("json_schema", "regex", "ebnf", "structural_tag")
+"""The fields that constrain the output; a request may have one of them."""
 
 
 class SamplingParamsError(ValueError):
@@ -64,6 +68,7 @@ class SamplingParams(msgspec.Struct, kw_only=True, omit_defaults=True):
     json_schema: str | None = None
     regex: str | None = None
     ebnf: str | None = None
+    structural_tag: str | None = None
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     repetition_penalty: float = 1.0
@@ -117,9 +122,6 @@ class SamplingParams(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def unsupported_features(params: SamplingParams) -> str | None:
     """A message about what the parameters ask for and the runtime cannot do yet, or None."""
-    for name in ("json_schema", "regex", "ebnf"):
-        if getattr(params, name) is not None:
-            return f"structured outputs are not implemented yet: {name} cannot be used"
     if params.custom_params is not None:
         return "custom logit processors are not implemented yet: custom_params cannot be used"
     return None
@@ -132,11 +134,12 @@ def _check_combinations(params: SamplingParams) -> None:
             "min_new_tokens",
             f"min_new_tokens must be at most max_new_tokens ({limit}), got {params.min_new_tokens}",
         )
-    grammars = [name for name in ("json_schema", "regex", "ebnf") if getattr(params, name)]
+    grammars = [name for name in GRAMMAR_KINDS if getattr(params, name) is not None]
     if len(grammars) > 1:
         raise SamplingParamsError(
             grammars[1],
-            "only one of json_schema, regex and ebnf can be set, got " + " and ".join(grammars),
+            "only one of json_schema, regex, ebnf and structural_tag can be set, got "
+            + " and ".join(grammars),
         )
 
 
@@ -241,6 +244,18 @@ def _grammar(field: str, value: Any, vocab_size: int | None) -> str:
     return _text(field, value, MAX_GRAMMAR_CHARS)
 
 
+def _json_grammar(field: str, value: Any, vocab_size: int | None) -> str:
+    """JSON text as it is; an object (a schema may also be true or false) becomes JSON text."""
+    if isinstance(value, Mapping | bool):
+        try:
+            value = json.dumps(value, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SamplingParamsError(
+                field, f"{field} cannot be written as JSON: {str(error)[:200]}"
+            ) from None
+    return _text(field, value, MAX_GRAMMAR_CHARS)
+
+
 def _stop(field: str, value: Any, vocab_size: int | None) -> list[str]:
     if isinstance(value, str):
         value = [value]
@@ -302,9 +317,10 @@ _PARSERS: dict[str, _Parser] = {
     "skip_special_tokens": _boolean,
     "spaces_between_special_tokens": _boolean,
     "n": _integer(1, MAX_N),
-    "json_schema": _grammar,
+    "json_schema": _json_grammar,
     "regex": _grammar,
     "ebnf": _grammar,
+    "structural_tag": _json_grammar,
     "frequency_penalty": _penalty,
     "presence_penalty": _penalty,
     # Zero is documented as valid; the sampler takes it as the limit from above.

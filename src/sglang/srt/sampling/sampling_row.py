@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sglang.srt.sampling.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    from sglang.srt.constrained.grammar import GrammarState
 
 
 class TokenCounts:
@@ -82,6 +86,9 @@ class SamplingRow:
     output_ids: Sequence[int]
     stop_ids: Collection[int]
     """Ids that may not be chosen before ``min_new_tokens``: EOS and ``stop_token_ids``."""
+    eos_ids: Collection[int] = ()
+    grammar: GrammarState | None = None
+    """What the output has to obey, where it is now."""
 
     greedy: bool = field(init=False)
     """Takes the best token."""
@@ -107,6 +114,18 @@ class SamplingRow:
         self.bias_values = np.fromiter(bias.values(), np.float32, len(bias))
         self.banned_ids = np.array(sorted(self.stop_ids), dtype=np.int64)
         self.edited = self.penalised or bool(bias) or params.min_new_tokens > 0
+
+    def may_choose(self, token: int) -> bool:
+        """Whether the grammar, if there is one, lets the output go on with ``token``."""
+        if self.grammar is None or token < 0:
+            return True
+        return token not in self.held_back() and self.grammar.allows(token)
+
+    def held_back(self) -> Collection[int]:
+        """Tokens that would end the output too early, though the grammar may allow them."""
+        if len(self.output_ids) < self.params.min_new_tokens:
+            return self.stop_ids
+        return self.eos_ids if self.params.ignore_eos else ()
 
     def counts(self) -> TokenCounts:
         """The tokens seen so far, up to date with ``output_ids``."""

@@ -1,0 +1,1 @@
+"""Structured outputs: grammars that keep what is generated inside a language."""

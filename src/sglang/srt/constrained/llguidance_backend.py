@@ -1,0 +1,215 @@
+"""Grammars by llguidance: an Earley parser over derivatives of regular expressions.
+
+Masks are computed when they are needed, from the byte trie of the vocabulary, so that a grammar is
+ready within milliseconds. https://github.com/guidance-ai/llguidance
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sglang.srt.constrained.ebnf_checks import parse_ebnf
+from sglang.srt.constrained.ebnf_lark import to_lark
+from sglang.srt.constrained.grammar import GrammarError, GrammarSpec, preview
+from sglang.srt.constrained.json_schema import places, read_schema
+from sglang.srt.constrained.regex import for_rust
+from sglang.srt.constrained.rehearsal import rehearse
+from sglang.srt.constrained.structural_tag import parse_structural_tag, tags_to_lark
+from sglang.srt.constrained.vocabulary import token_bytes
+from sglang.srt.tokenizer.tokenizer import Tokenizer
+
+STRING_SLICES = (3, 6, 9, 12, 20)
+"""Lengths of text for which the tokens inside a JSON string are known beforehand."""
+
+LIMITS: dict[str, Any] = {
+    "max_items_in_row": 10_000,
+    "max_lexer_states": 50_000,  # some 100 MB
+    "verbose_errors": False,
+}
+
+
+class LLGuidanceBackend:
+    """Implements ``grammar.Backend``; ``whitespace`` is the regular expression of the spaces
+    allowed between the parts of a JSON document, None for none."""
+
+    name = "llguidance"
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        vocab_size: int,
+        eos_token_ids: tuple[int, ...],
+        whitespace: str | None,
+    ) -> None:
+        import llguidance
+
+        self._lib: Any = llguidance
+        self._json_options = {
+            "whitespace_flexible": whitespace is not None,
+            "whitespace_pattern": whitespace,
+        }
+        known = max(tokenizer.backend.get_vocab().values()) + 1
+        self._tokenizer = llguidance.LLTokenizer(
+            _definition(tokenizer, eos_token_ids),
+            n_vocab=max(vocab_size, known),
+            eos_token=list(eos_token_ids),
+            slices=_slices(),
+        )
+        added = tokenizer.backend.added_tokens()
+        self._specials = {
+            text: i for i, text in added.items() if self._tokenizer.is_special_token(i)
+        }
+        self._limits = llguidance.LLParserLimits(**LIMITS)
+
+    def prepare(self, spec: GrammarSpec) -> bytes:
+        schema = read_schema(spec.text) if spec.kind == "json_schema" else None
+        text = self._translate(spec, schema)
+        try:
+            rehearse(self._compile(text), self._tokenizer.vocab_size)
+        except GrammarError as error:
+            raise GrammarError(str(error) + _places(schema, str(error))) from None
+        return text.encode()
+
+    def load(self, prepared: bytes) -> LLGuidanceGrammar:
+        return self._compile(prepared.decode())
+
+    def _compile(self, text: str) -> LLGuidanceGrammar:
+        matcher = self._lib.LLMatcher(self._tokenizer, text, log_level=0, limits=self._limits)
+        if matcher.is_error():
+            raise GrammarError(_explain(matcher.get_error()))
+        return LLGuidanceGrammar(matcher, self._tokenizer.vocab_size)
+
+    def _translate(self, spec: GrammarSpec, schema: dict[str, Any] | None) -> str:
+        """The grammar in llguidance's own format; ``schema`` is that of a JSON schema."""
+        make: Any = self._lib.LLMatcher
+        if schema is not None:
+            return str(make.grammar_from_json_schema(schema, overrides=self._json_options))
+        if spec.kind == "regex":
+            return str(make.grammar_from_regex(for_rust(spec.text)))
+        if spec.kind == "ebnf":
+            return to_lark(parse_ebnf(spec.text))
+        return tags_to_lark(parse_structural_tag(spec.text), self._specials, self._json_options)
+
+
+class LLGuidanceGrammar:
+    """Implements ``grammar.CompiledGrammar``."""
+
+    def __init__(self, matcher: Any, vocab_size: int) -> None:
+        self._matcher = matcher
+        self._vocab_size = vocab_size
+
+    def start(self) -> LLGuidanceState:
+        return LLGuidanceState(self._matcher.deep_copy(), self._vocab_size)
+
+
+class LLGuidanceState:
+    """Implements ``grammar.GrammarState``."""
+
+    __slots__ = ("_matcher", "_words", "error")
+
+    def __init__(self, matcher: Any, vocab_size: int) -> None:
+        self._matcher = matcher
+        self._words = (vocab_size + 31) // 32
+        self.error = ""
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self._matcher.is_stopped()) and not self.error
+
+    def fill_mask(self, row: NDArray[np.int32]) -> None:
+        if len(row) == self._words:
+            self._fill(row)
+            return
+        # The model scores more or fewer tokens than the tokenizer has.
+        whole = np.zeros(self._words, dtype=np.int32)
+        self._fill(whole)
+        row[:] = 0
+        shared = min(len(row), self._words)
+        row[:shared] = whole[:shared]
+
+    def allows(self, token: int) -> bool:
+        return bool(self._matcher.validate_tokens([token]) == 1)
+
+    def accept(self, token: int) -> bool:
+        if self._matcher.consume_token(token):
+            return True
+        self._note_error()
+        return False
+
+    def forced_tokens(self) -> list[int]:
+        if self.error:
+            return []
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        return tokens
+
+    def rollback(self, count: int) -> None:
+        self._matcher.rollback(count)
+
+    def _fill(self, row: NDArray[np.int32]) -> None:
+        address = row.__array_interface__["data"][0]
+        self._matcher.unsafe_compute_mask_ptr(address, row.nbytes)
+        if self._matcher.is_error():
+            row[:] = 0
+            self._note_error()
+        elif not row.any():
+            self.error = "the grammar cannot be completed from here"
+
+    def _note_error(self) -> None:
+        reason = preview(self._matcher.get_error().replace("<non-verbose/>", ""))
+        self.error = f"the grammar cannot go on: {reason or 'the token is not allowed'}"
+
+
+def _definition(tokenizer: Tokenizer, eos_token_ids: tuple[int, ...]) -> Any:
+    """The tokenizer as llguidance takes it: its JSON, or else the bytes of its tokens."""
+    text = tokenizer.backend.to_json()
+    if text is not None:
+        return text
+    from llguidance import TokenizerWrapper
+
+    return TokenizerWrapper(_PlainTokenizer(tokenizer, eos_token_ids))
+
+
+class _PlainTokenizer:
+    """A tokenizer that is code rather than data, under the names that llguidance reads."""
+
+    def __init__(self, tokenizer: Tokenizer, eos_token_ids: tuple[int, ...]) -> None:
+        self._tokenizer = tokenizer
+        self.eos_token_id = eos_token_ids[0] if eos_token_ids else 0
+        self.bos_token_id = None
+        self.special_token_ids = sorted(tokenizer.backend.special_ids())
+        self.tokens = token_bytes(tokenizer)
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        if isinstance(text, bytes):
+            text = text.decode()
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+
+def _slices() -> list[str]:
+    char = r'[^"\\\x00-\x1F\x7F]'
+    return [r"[\x20\x0A\x0D\x09]+", *(f"{char}{{1,{n}}}" for n in STRING_SLICES), f"{char}+"]
+
+
+_REGEX_ERROR = re.compile(r"regex parse error:\n +(.*)\n( +)\^+\n?error: ([^\n]+)")
+
+
+def _explain(message: str) -> str:
+    """A message of the library, without its drawings."""
+    if found := _REGEX_ERROR.search(message):
+        pattern, indent, problem = found.groups()
+        return f"{problem} (character {len(indent) - 4} of {preview(pattern, 100)})"
+    return preview(re.sub(r"^at \d+\(\d+\): ", "", message).split("\n")[0])
+
+
+def _places(schema: dict[str, Any] | None, message: str) -> str:
+    """Where in a schema the keywords are that a message names."""
+    if schema is None:
+        return ""
+    named = re.findall(r"[\"'](\w+)[\"']", message)
+    found = [place for keyword in dict.fromkeys(named) for place in places(schema, keyword)]
+    return f" (at {', '.join(found[:3])})" if found else ""
