@@ -42,8 +42,11 @@ CURLS = {
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    process, number = launch_server_cmd("python -m sglang.launch_server --log-level warning")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    storage = tmp_path_factory.mktemp("storage")
+    process, number = launch_server_cmd(
+        f"python -m sglang.launch_server --log-level warning --file-storage-pth {storage}"
+    )
     try:
         wait_for_server(f"http://127.0.0.1:{number}", timeout=TIMEOUT_S)
         yield number

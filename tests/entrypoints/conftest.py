@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +17,14 @@ def server() -> Iterator[RunningServer]:
     """A server that repeats its prompts, one for all tests of a file."""
     with serve() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def storage_folder() -> Iterator[Path]:
+    """For --file-storage-pth; in memory where that can be had, so that nothing waits for a disk."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder) / "storage"
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,7 @@ from sglang.srt.managers.io_struct import (
     encode,
 )
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
+from sglang.srt.metrics.server_metrics import ServerMetrics
 from sglang.srt.server_args import ServerArgs
 from sglang.srt.tokenizer.backends import FastBackend
 from sglang.srt.tokenizer.chat_template import ChatTemplate
@@ -46,7 +48,7 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|python_tag|>"]
 EOS = 256
 VOCAB_SIZE = 256 + len(SPECIALS)
 CONTEXT_LENGTH = 512
@@ -152,11 +154,13 @@ class FakeEngine:
         self._wake.set()
 
     def _step(self) -> StepOutput:
+        admitted = [rid for rid, running in self.running.items() if running.position == 0]
+        started = time.monotonic()
         outputs = [self._advance(running) for running in list(self.running.values())]
         for output in outputs:
             if output.finish is not None:
                 del self.running[output.rid]
-        return StepOutput(outputs)
+        return StepOutput(outputs, admitted, started)
 
     def _advance(self, running: _Running) -> RequestOutput:
         message = running.message
@@ -235,7 +239,12 @@ def make_state(
         chat_template=ChatTemplate(CHATML) if tokenizer else None,
         chat_stops=[],
         manager=TokenizerManager(
-            server_args, model_config, own, engine, on_engine_death=on_engine_death
+            server_args,
+            model_config,
+            own,
+            engine,
+            on_engine_death=on_engine_death,
+            metrics=ServerMetrics("fake") if server_args.enable_metrics else None,
         ),
         engine_info={"max_total_num_tokens": 4096},
     )

@@ -24,7 +24,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 def send_and_leave(server: RunningServer, path: str, body: dict[str, Any], wait: Any) -> None:
     """Send a request over a plain socket, wait, and close the connection."""
     content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + content)

@@ -20,7 +20,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[FakeEngine]:
     """The fake engines that were started."""
     started: list[FakeEngine] = []
 
-    async def start_runtime(args: Any, on_engine_death: Any = None) -> ServerState:
+    async def start_runtime(args: Any, metrics: Any = None) -> ServerState:
         started.append(FakeEngine(repeat_prompt))
         return make_state(started[-1])
 
@@ -152,7 +152,7 @@ def test_shutdown_is_idempotent_and_final(fake: list[FakeEngine]) -> None:
 
 
 def test_a_failed_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def start_runtime(args: Any, on_engine_death: Any = None) -> ServerState:
+    async def start_runtime(args: Any, metrics: Any = None) -> ServerState:
         raise ValueError("no such model")
 
     monkeypatch.setattr("sglang.srt.entrypoints.engine.start_runtime", start_runtime)

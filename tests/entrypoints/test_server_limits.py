@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from sglang.srt.entrypoints import http_protocol
 from sglang.srt.entrypoints.http_protocol import BoundedHttpProtocol
-from sglang.srt.entrypoints.http_server import bind, launch_server, warn_if_open
+from sglang.srt.entrypoints.http_server import launch_server
+from sglang.srt.entrypoints.listener import bind, warn_if_open
 from sglang.srt.server_args import ServerArgs
 from sglang.srt.tokenizer.chat_template import ChatTemplate
 from sglang.srt.tokenizer.tokenizer import Tokenizer
@@ -180,7 +181,9 @@ def test_a_large_body_and_many_requests_on_a_connection_are_no_long_head() -> No
 def test_a_body_that_does_not_come_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sglang.srt.entrypoints.body.READ_SECONDS", 0.05)
     with serve() as server, connect(server) as connection:
-        connection.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        connection.sendall(
+            b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        )
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
 

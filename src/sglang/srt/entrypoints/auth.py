@@ -3,22 +3,84 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
+from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sglang.srt.entrypoints.errors import error_body
+from sglang.srt.entrypoints.paths import route_path
 from sglang.srt.managers.errors import RequestError
 
-PUBLIC_PATHS = frozenset({"/health"})
+PUBLIC_PATHS = frozenset({"/health", "/ready", "/live"})
 
 
-class ApiKeyAuth:
-    """ASGI middleware: without ``Authorization: Bearer <key>`` only public paths answer."""
+class Access(Enum):
+    """What a route asks of its callers, where keys are configured."""
 
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
+    USER = auto()
+    """Any key."""
+    OPERATOR = auto()
+    """Steers the server: the admin key, if there is one, else any."""
+    DANGEROUS = auto()
+    """Changes what the server runs or where it writes: the admin key; without any keys, this
+    machine."""
+
+
+class Caller(Enum):
+    """What a request has proven to be."""
+
+    NOBODY = auto()
+    USER = auto()
+    ADMIN = auto()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a server."""
+
+    api_key: str | None = field(default=None, repr=False)
+    admin_api_key: str | None = field(default=None, repr=False)
+
+    def caller(self, scope: Scope) -> Caller:
+        """Who sends a request, by its Authorization header."""
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        header = _normal(given[0]) if len(given) == 1 else b""
+        if _matches(header, self.admin_api_key):
+            return Caller.ADMIN
+        if self.api_key is None or _matches(header, self.api_key):
+            return Caller.USER
+        return Caller.NOBODY
+
+    def check(self, access: Access, scope: Scope) -> None:
+        """Whether the request may use a route; its caller is known to be somebody.
+
+        Raises:
+            RequestError: it may not (403); the message says what would help.
+        """
+        if access is Access.USER or self.caller(scope) is Caller.ADMIN:
+            return
+        if self.admin_api_key is not None:
+            raise _forbidden("this route needs the admin key")
+        if access is Access.OPERATOR:
+            return
+        if self.api_key is not None:
+            raise _forbidden("this route needs an admin key; the server has none (--admin-api-key)")
+        if not _is_local(scope):
+            raise _forbidden(
+                "without keys, this route answers to this machine only; start the server with "
+                "--admin-api-key"
+            )
+
+
+class Authentication:
+    """ASGI middleware: nobody gets further than the public paths."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self._app = app
-        self._expected = f"Bearer {api_key}".encode()
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or self._allowed(scope):
@@ -29,16 +91,32 @@ class ApiKeyAuth:
             await _refuse(send)
 
     def _allowed(self, scope: Scope) -> bool:
-        if scope["path"] in PUBLIC_PATHS:
+        if route_path(scope) in PUBLIC_PATHS:
             return True
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        return len(given) == 1 and hmac.compare_digest(_normal(given[0]), self._expected)
+        return self._keys.caller(scope) is not Caller.NOBODY
 
 
 def _normal(header: bytes) -> bytes:
     """The scheme's name is case-insensitive."""
     scheme, _, key = header.partition(b" ")
     return b"Bearer " + key.strip() if scheme.lower() == b"bearer" else header
+
+
+def _matches(header: bytes, key: str | None) -> bool:
+    return key is not None and hmac.compare_digest(header, f"Bearer {key}".encode())
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether the client is on this machine. A unix socket gives no address."""
+    if not scope.get("client") or not scope["client"][0]:
+        return True
+    address = ipaddress.ip_address(scope["client"][0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _forbidden(message: str) -> RequestError:
+    return RequestError(message, status=403, code="admin_key_required")
 
 
 async def _refuse(send: Send) -> None:

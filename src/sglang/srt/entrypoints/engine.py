@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from sglang.srt.entrypoints.http_server import configure_logging
 from sglang.srt.entrypoints.native import collect_server_info
-from sglang.srt.entrypoints.runtime import start_runtime
+from sglang.srt.entrypoints.runtime import make_metrics, start_runtime
 from sglang.srt.entrypoints.state import ServerState
+from sglang.srt.logs.setup import configure_logging
 from sglang.srt.managers.engine_client import EngineDead
 from sglang.srt.managers.errors import NotImplementedYetError
 from sglang.srt.managers.io_struct import ControlReply, GenerateReqInput
@@ -41,7 +41,7 @@ class Engine:
         elif options:
             raise ValueError("give either server_args or single options")
         self.server_args = server_args
-        configure_logging(server_args.log_level)
+        configure_logging(server_args.log_level, form=server_args.log_format)
         self._background = _BackgroundLoop()
         try:
             self._state: ServerState = self._background.run(_start(server_args))
@@ -222,7 +222,7 @@ class _BackgroundLoop:
 
 async def _start(args: ServerArgs) -> ServerState:
     try:
-        state = await start_runtime(args)
+        state = await start_runtime(args, metrics=make_metrics(args))
     except EngineDead as error:
         raise RuntimeError(f"the engine could not start: {error}") from None
     state.manager.start()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sglang.srt.entrypoints.paths import route_path
 from sglang.srt.managers.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -19,12 +20,16 @@ logger = logging.getLogger(__name__)
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "timeout_error",
+    409: "invalid_request_error",
     413: "invalid_request_error",
     429: "rate_limit_error",
     501: "not_implemented_error",
     503: "service_unavailable_error",
+    504: "timeout_error",
 }
 
 
@@ -58,7 +63,7 @@ def error_response(error: RequestError, *, openai: bool) -> Response:
 
 async def on_request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return error_response(error, openai=is_openai_path(request.url.path))
+    return error_response(error, openai=is_openai_path(route_path(request.scope)))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -75,7 +80,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_internal_error(request: Request, error: Exception) -> Response:
     """A defect of ours: the log gets the stack, the client does not."""
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    openai = is_openai_path(request.url.path)
+    openai = is_openai_path(route_path(request.scope))
     return error_response(RequestError("internal server error", status=500), openai=openai)
 
 

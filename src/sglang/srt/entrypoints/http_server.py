@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 
 import uvicorn
 
-from sglang.srt.entrypoints.app import create_app
+from sglang.srt.entrypoints.app import create_app, running
 from sglang.srt.entrypoints.http_protocol import BoundedHttpProtocol
-from sglang.srt.entrypoints.native import probe
-from sglang.srt.entrypoints.runtime import start_runtime
+from sglang.srt.entrypoints.lifecycle import Lifecycle
+from sglang.srt.entrypoints.listener import (
+    bind,
+    bind_unix,
+    check_certificate,
+    remove_unix,
+    warn_if_open,
+)
+from sglang.srt.entrypoints.probes import probe
+from sglang.srt.entrypoints.runtime import make_metrics, start_runtime
 from sglang.srt.entrypoints.state import ServerState
+from sglang.srt.logs.setup import configure_logging
 from sglang.srt.managers.engine_client import EngineDead
 from sglang.srt.server_args import ServerArgs
 
@@ -27,20 +37,22 @@ logger = logging.getLogger(__name__)
 
 READY_MESSAGE = "The server is fired up and ready to roll!"
 GRACE_SECONDS = 5
-"""How long running requests may go on after the signal to stop."""
+"""How long answers whose requests have ended may take to reach their clients."""
 KEEP_ALIVE_SECONDS = 75
 WARMUP_SECONDS = 600.0
 MAX_PENDING_CONNECTIONS = 2048
 
 
 def launch_server(server_args: ServerArgs) -> None:
-    """Serve until interrupted.
+    """Serve until told to stop by SIGTERM or Ctrl-C.
 
     Raises:
         SystemExit: with status 1, after a line that says why, if the server cannot start or
             its engine dies.
     """
-    configure_logging(server_args.log_level)
+    configure_logging(
+        server_args.log_level, form=server_args.log_format, level_http=server_args.log_level_http
+    )
     try:
         status = _run(server_args)
     except (EngineDead, ValueError, OSError) as error:
@@ -53,12 +65,6 @@ def launch_server(server_args: ServerArgs) -> None:
         raise SystemExit(status)
 
 
-def configure_logging(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), format="[%(asctime)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
-    )
-
-
 def _run(args: ServerArgs) -> int:
     """Run the server on uvloop where there is one; returns the exit status."""
     try:
@@ -69,117 +75,129 @@ def _run(args: ServerArgs) -> int:
 
 
 async def _serve(args: ServerArgs) -> int:
-    listener = bind(args.host, args.port)
-    with contextlib.closing(listener):
-        server: Server | None = None
-        deaths: list[str] = []
-
-        def on_engine_death(reason: str) -> None:
-            deaths.append(reason)
-            if server is not None:
-                server.should_exit = True
-
-        with _tidy_termination():
-            state = await start_runtime(args, on_engine_death)
-        warn_if_open(args)
-        server = Server(args, state, on_ready=lambda: print(READY_MESSAGE, flush=True))
+    """Listen, load the model, serve. The probes answer from the first moment on."""
+    check_certificate(args)
+    lifecycle = Lifecycle(args, make_metrics(args))
+    with _listening(args) as listener:
+        server = Server(lifecycle)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            await server.serve(sockets=[listener])
+            await _load_and_serve(lifecycle, server, serving)
         finally:
-            await state.manager.stop()
-    return 0 if server.was_ready and not deaths else 1
+            server.should_exit = True
+            await serving
+    return 1 if server.failed else 0
+
+
+async def _load_and_serve(
+    lifecycle: Lifecycle, server: Server, serving: asyncio.Task[None]
+) -> None:
+    """Fill ``lifecycle`` with a model; returns when the server has ended, for whatever reason."""
+    args = lifecycle.server_args
+    loading = asyncio.create_task(start_runtime(args, server.on_engine_death, lifecycle.metrics))
+    await asyncio.wait({loading, serving}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():  # told to stop
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+        return
+    async with running(loading.result()) as state:
+        warn_if_open(args)
+        warming_up = asyncio.create_task(probe(state, WARMUP_SECONDS))
+        await asyncio.wait({warming_up, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if warming_up.done() and warming_up.result():
+            lifecycle.state = state
+            print(READY_MESSAGE, flush=True)
+        elif not serving.done():
+            logger.error("the engine did not answer the first request")
+            server.fail()
+        await serving
 
 
 class Server(uvicorn.Server):
-    """uvicorn with a warm-up between listening and the message that all is ready."""
+    """uvicorn with a way to end that loses no request."""
 
-    def __init__(self, args: ServerArgs, state: ServerState, on_ready: Callable[[], None]) -> None:
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        args = lifecycle.server_args
         super().__init__(
             uvicorn.Config(
-                create_app(state),
+                create_app(lifecycle),
                 host=args.host,
                 port=args.port,
                 log_level=args.log_level_http,
                 log_config=None,
-                access_log=args.log_level_http in ("debug", "info"),
+                access_log=False,
                 loop="none",
                 http=BoundedHttpProtocol,
                 backlog=MAX_PENDING_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 server_header=False,
+                ssl_certfile=args.ssl_certfile,
+                ssl_keyfile=args.ssl_keyfile,
             )
         )
-        self.was_ready = False
-        self._state = state
-        self._on_ready = on_ready
-        self._warm_up_task: asyncio.Task[None] | None = None
+        self.failed = False
+        """The server ended although nobody told it to."""
+        self._lifecycle = lifecycle
+        self._stopping: asyncio.Task[None] | None = None
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._warm_up_task = asyncio.get_running_loop().create_task(self._warm_up())
+    def on_engine_death(self, reason: str) -> None:
+        self.fail()
 
-    async def _warm_up(self) -> None:
-        if await probe(self._state, WARMUP_SECONDS):
-            self.was_ready = True
-            self._on_ready()
-        elif not self.should_exit:
-            logger.error("the engine did not answer the first request")
-            self.should_exit = True
+    def fail(self) -> None:
+        """End with status 1."""
+        self.failed = True
+        self.should_exit = True
 
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, so that a port in use shows before a model is loaded.
-
-    Raises:
-        OSError: it cannot be bound; the message names host and port.
-    """
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        # A name may have addresses of both kinds; most clients try IPv4.
-        family, kind, protocol, _, address = min(found, key=lambda a: a[0] != socket.AF_INET)
-        listener = socket.socket(family, kind, protocol)
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The first signal stops the server, the second ends the process."""
+        loop = asyncio.get_running_loop()
+        handled = (signal.SIGINT, signal.SIGTERM)
+        for number in handled:
+            loop.add_signal_handler(number, self._on_signal, number)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except BaseException:
-            listener.close()
-            raise
-    except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    listener.set_inheritable(False)
-    return listener
+            yield
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: int) -> None:
+        if self._stopping is not None:
+            os._exit(128 + number)  # the engine notices that we are gone
+        self._stopping = asyncio.get_running_loop().create_task(self._stop())
+
+    async def _stop(self) -> None:
+        state = self._lifecycle.state
+        if state is not None:
+            left = await _drain(state)
+            self.config.timeout_graceful_shutdown = max(GRACE_SECONDS, int(left))
+        self.should_exit = True
 
 
-def warn_if_open(args: ServerArgs) -> None:
-    """Say loudly when anybody on the network may use the server."""
-    if args.api_key is None and not _is_loopback(args.host):
-        logger.warning(
-            "the server listens on %s without --api-key: everyone who can reach it can use it",
-            args.host,
+async def _drain(state: ServerState) -> float:
+    """Let running requests end; returns how many seconds of their time are left."""
+    timeout = state.server_args.drain_timeout
+    started = time.monotonic()
+    manager = state.manager
+    manager.draining = True
+    # Its lines are no requests that somebody waits for: the next server goes on with them.
+    await state.batches.stop()
+    if manager.num_sequences:
+        logger.info(
+            "stopping: %d sequences are running and may take %g s; a second signal ends them",
+            manager.num_sequences,
+            timeout,
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    if not await manager.drain(timeout):
+        logger.warning("requests were ended that took longer than %g s (drain_timeout)", timeout)
+    return max(0.0, started + timeout - time.monotonic())
 
 
 @contextlib.contextmanager
-def _tidy_termination() -> Iterator[None]:
-    """While the model loads, SIGTERM ends the program tidily."""
-    task = asyncio.current_task()
-    assert task is not None
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        yield
-    except asyncio.CancelledError:
-        raise SystemExit(128 + signal.SIGTERM) from None
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+def _listening(args: ServerArgs) -> Iterator[socket.socket]:
+    listener = bind(args.host, args.port) if args.uds is None else bind_unix(args.uds)
+    with contextlib.closing(listener):
+        yield listener
+    if args.uds is not None:
+        remove_unix(args.uds)

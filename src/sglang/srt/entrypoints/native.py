@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -18,9 +17,6 @@ from sglang.srt.entrypoints.sse import event, event_stream, unless_disconnected
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
-
-PROBE_TIMEOUT = 20.0
-"""Seconds in which the engine has to show a sign of life."""
 
 _GENERATE_FIELDS = frozenset(field.name for field in dataclasses.fields(GenerateReqInput))
 
@@ -48,35 +44,6 @@ async def _events(state: ServerState, obj: GenerateReqInput) -> AsyncIterator[by
 async def _only(state: ServerState, obj: GenerateReqInput) -> Any:
     async with aclosing(state.manager.generate(obj)) as outputs:
         return await anext(outputs)
-
-
-async def health(state: ServerState, request: Request) -> Response:
-    """200 while the engine process lives."""
-    return Response(status_code=200 if state.manager.dead_reason is None else 503)
-
-
-async def health_generate(state: ServerState, request: Request) -> Response:
-    """200 if the engine makes progress: the probe's token, or anybody else's."""
-    alive = await probe(state, PROBE_TIMEOUT)
-    return Response(status_code=200 if alive else 503)
-
-
-async def probe(state: ServerState, timeout: float) -> bool:
-    """Whether the engine completes a step within ``timeout`` seconds."""
-    manager = state.manager
-    before = manager.steps_received
-    obj = GenerateReqInput(
-        input_ids=[0],
-        sampling_params={"max_new_tokens": 1, "temperature": 0.0},
-        log_metrics=False,
-    )
-    try:
-        await asyncio.wait_for(_only(state, obj), timeout)
-    except asyncio.TimeoutError:
-        return manager.steps_received > before
-    except RequestError:
-        return False
-    return True
 
 
 async def model_info(state: ServerState, request: Request) -> Response:

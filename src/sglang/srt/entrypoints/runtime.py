@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sglang.srt.configs.model_config import ModelConfig, load_model_config
 from sglang.srt.entrypoints.state import ServerState
@@ -16,6 +17,9 @@ from sglang.srt.server_args import ServerArgs
 from sglang.srt.tokenizer.chat_template import ChatTemplate, resolve_chat_template
 from sglang.srt.tokenizer.loading import load_tokenizer
 from sglang.srt.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from sglang.srt.metrics.server_metrics import ServerMetrics
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,9 @@ class _Description:
 
 
 async def start_runtime(
-    args: ServerArgs, on_engine_death: Callable[[str], None] | None = None
+    args: ServerArgs,
+    on_engine_death: Callable[[str], None] | None = None,
+    metrics: ServerMetrics | None = None,
 ) -> ServerState:
     """Start an engine for ``args`` and wait until it serves.
 
@@ -59,6 +65,7 @@ async def start_runtime(
         engine,
         max_sequence_tokens=ready.info.get("max_total_num_tokens"),
         on_engine_death=on_engine_death,
+        metrics=metrics,
     )
     return ServerState(
         server_args=args,
@@ -69,6 +76,15 @@ async def start_runtime(
         manager=manager,
         engine_info=ready.info,
     )
+
+
+def make_metrics(args: ServerArgs) -> ServerMetrics | None:
+    """What counts the requests of a server, if anybody wants to know."""
+    if not args.enable_metrics:
+        return None
+    from sglang.srt.metrics.server_metrics import ServerMetrics
+
+    return ServerMetrics(args.served_model_name)
 
 
 def _describe(args: ServerArgs, model_path: str) -> _Description:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sglang.srt.batches.service import BatchService
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ class ServerState:
     engine_info: dict[str, Any]
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time of the start."""
+    batches: BatchService = field(init=False)
+    """Files and batches; at rest until it is started."""
+
+    def __post_init__(self) -> None:
+        self.batches = BatchService(Path(self.server_args.file_storage_pth))
 
     @property
     def openai_defaults(self) -> dict[str, Any]:

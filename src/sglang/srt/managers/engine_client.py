@@ -63,6 +63,7 @@ class EngineProcess:
         self._waiter: asyncio.Future[None] | None = None
         self._dead: str | None = None
         self._closing = False
+        self._is_ready = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._wire.fileno(), self._on_readable)
         # Configuration goes through a pipe, so that no key shows in the list of processes.
@@ -96,6 +97,7 @@ class EngineProcess:
         if isinstance(reply, EngineFailed):
             raise EngineDead(reply.message)
         assert isinstance(reply, EngineReady)
+        self._is_ready = True
         return reply
 
     def send(self, message: EngineRequest) -> None:
@@ -121,6 +123,8 @@ class EngineProcess:
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
+        if not self._is_ready:  # it has nothing to lose, and is too busy to look at the pipe
+            self.process.kill()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:

@@ -18,6 +18,8 @@ import threading
 import time
 from typing import Any, NoReturn
 
+from sglang.srt.constrained.store import GrammarStore
+from sglang.srt.logs.setup import configure_logging
 from sglang.srt.managers.engine_setup import Engine, build_engine
 from sglang.srt.managers.io_struct import (
     EngineFailed,
@@ -27,7 +29,6 @@ from sglang.srt.managers.io_struct import (
     decode_request,
     encode,
 )
-from sglang.srt.managers.scheduler import Scheduler
 from sglang.srt.managers.step_log import StepLog
 from sglang.srt.managers.wire import Wire, WireClosed
 from sglang.srt.models.external import register_external_models
@@ -36,6 +37,8 @@ from sglang.srt.server_args import ServerArgs
 logger = logging.getLogger(__name__)
 
 IDLE_POLL_MS = 1000
+SIGN_OF_LIFE_S = 1.0
+"""Steps that have nothing to tell, such as those of a long prompt, are told of this often."""
 LAST_WORDS_S = 0.5
 """How long the process waits, before it ends, for the API side to take its last message."""
 
@@ -46,6 +49,12 @@ class ApiConnection:
     def __init__(self, descriptor: int) -> None:
         self._wire = Wire(socket.socket(fileno=descriptor))
         self._poll = select.poll()
+        self._grammars: GrammarStore | None = None
+
+    def wake_for(self, grammars: GrammarStore) -> None:
+        """Let :meth:`receive` stop waiting also when a grammar is ready."""
+        self._grammars = grammars
+        self._poll.register(grammars, select.POLLIN)
 
     def send(self, message: EngineReply) -> None:
         """Hand a message over; never blocks."""
@@ -64,6 +73,8 @@ class ApiConnection:
             self._poll.register(self._wire, select.POLLIN | unsent)
             if not self._poll.poll(IDLE_POLL_MS):
                 return []
+            if self._grammars is not None:
+                self._grammars.drain()
         return self._wire.receive()
 
     def finish(self, message: EngineReply) -> None:
@@ -100,13 +111,19 @@ class Watchdog:
                 os._exit(70)
 
 
-def serve(scheduler: Scheduler, api: ApiConnection, watchdog: Watchdog, log: StepLog) -> NoReturn:
+def serve(engine: Engine, api: ApiConnection, watchdog: Watchdog, log: StepLog) -> NoReturn:
     """Receive, step, send, until the API process is gone (WireClosed)."""
+    scheduler = engine.scheduler
+    if engine.grammars is not None:
+        api.wake_for(engine.grammars)
+        engine.grammars.warm_up()
     was_busy = False
+    last_sent = 0.0
     while True:
         for data in api.receive(wait=scheduler.is_idle):
             reply = scheduler.receive(decode_request(data))
             if reply is not None:
+                reply.payload |= log.figures(scheduler)
                 api.send(reply)
         if scheduler.is_idle:
             if was_busy:
@@ -114,14 +131,17 @@ def serve(scheduler: Scheduler, api: ApiConnection, watchdog: Watchdog, log: Ste
                 was_busy = False
             continue
         if not was_busy:
-            log.after_idle()
+            log.after_idle(scheduler)
         was_busy = True
         watchdog.busy()
+        started = time.monotonic()
         outputs = scheduler.step()
+        ended = time.monotonic()
         watchdog.idle()
-        if outputs:
-            api.send(StepOutput(outputs))
-        log.after_step(scheduler)
+        if outputs or scheduler.admitted or ended - last_sent > SIGN_OF_LIFE_S:
+            api.send(StepOutput(outputs, scheduler.admitted, started))
+            last_sent = ended
+        log.after_step(scheduler, ended - started)
 
 
 def main() -> int:
@@ -130,18 +150,19 @@ def main() -> int:
     setup = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_exit_with_parent, name="parent-watch", daemon=True).start()
     args = ServerArgs.from_json(setup["server_args"])
-    logging.basicConfig(
-        level=args.log_level.upper(),
-        format="[%(asctime)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
+    configure_logging(args.log_level, form=args.log_format)
     api = ApiConnection(setup["descriptor"])
     engine = _build(args, setup, api)
     if engine is None:
         return 1
     watchdog = Watchdog(args.watchdog_timeout)
     try:
-        serve(engine.scheduler, api, watchdog, StepLog(args.decode_log_interval))
+        serve(
+            engine,
+            api,
+            watchdog,
+            StepLog(args.decode_log_interval, show_time_cost=args.show_time_cost),
+        )
     except WireClosed:  # nobody is left to serve
         return 0
     except Exception as error:

@@ -9,9 +9,12 @@ from typing import Any
 import torch
 
 from sglang.srt.configs.model_config import ModelConfig, load_model_config
+from sglang.srt.constrained.setup import make_store
+from sglang.srt.constrained.store import GrammarStore
 from sglang.srt.kernels import select_kernels
 from sglang.srt.kernels.cpu.kernels import CpuKernels
 from sglang.srt.kernels.interface import Kernels
+from sglang.srt.kernels.kv_cache import KV_CACHE_DTYPES
 from sglang.srt.managers.request_memory import RequestMemory
 from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
 from sglang.srt.mem_cache.kv_pool import KVPool
@@ -19,6 +22,7 @@ from sglang.srt.model_executor.cpu_threads import set_cpu_threads
 from sglang.srt.model_executor.memory import choose_num_slots, free_memory
 from sglang.srt.model_executor.model_runner import ModelRunner
 from sglang.srt.model_executor.recorded_forward import record_forward
+from sglang.srt.model_loader.hub import resolve_model_path
 from sglang.srt.models.interface import CausalLM
 from sglang.srt.models.load import load_model
 from sglang.srt.server_args import ServerArgs
@@ -42,6 +46,7 @@ class Engine:
     scheduler: Scheduler
     runner: ModelRunner
     info: dict[str, Any]
+    grammars: GrammarStore | None = None
 
 
 def build_engine(args: ServerArgs, model_path: str) -> Engine:
@@ -59,18 +64,46 @@ def build_engine(args: ServerArgs, model_path: str) -> Engine:
         context_length=args.context_length,
         json_model_override_args=args.json_model_override_args,
         device=device.type,
+        quantization=args.quantization or args.torchao_config or None,
     )
     dtype: torch.dtype = getattr(torch, config.dtype)
     kernels = select_kernels(device.type, dtype, prefer=ATTENTION_BACKENDS[args.attention_backend])
     logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
     model = load_model(config, device=device, kernels=kernels, load_format=args.load_format)
-    return _assemble(args, config, model, kernels, device)
+    grammars = _grammar_store(args, config, model_path, model.vocab_size)
+    return _assemble(args, config, model, kernels, device, grammars)
+
+
+def _grammar_store(
+    args: ServerArgs, config: ModelConfig, model_path: str, vocab_size: int
+) -> GrammarStore | None:
+    if args.skip_tokenizer_init:
+        return None
+    tokenizer_path = model_path
+    if args.tokenizer_path != args.model_path:
+        tokenizer_path = resolve_model_path(
+            args.tokenizer_path, download_dir=args.download_dir, load_format="dummy"
+        )
+    return make_store(
+        args.grammar_backend,
+        tokenizer_path=tokenizer_path,
+        tokenizer_mode=args.tokenizer_mode,
+        trust_remote_code=args.trust_remote_code,
+        vocab_size=vocab_size,
+        eos_token_ids=tuple(config.eos_token_ids),
+        whitespace=args.constrained_json_whitespace_pattern,
+    )
 
 
 def _assemble(
-    args: ServerArgs, config: ModelConfig, model: CausalLM, kernels: Kernels, device: torch.device
+    args: ServerArgs,
+    config: ModelConfig,
+    model: CausalLM,
+    kernels: Kernels,
+    device: torch.device,
+    grammars: GrammarStore | None,
 ) -> Engine:
-    dtype: torch.dtype = getattr(torch, config.dtype)
+    dtype = choose_kv_dtype(args.kv_cache_dtype, getattr(torch, config.dtype), device)
     per_slot = KVPool.bytes_per_slot(model.num_layers, model.num_kv_heads, model.head_dim, dtype)
     num_slots = choose_num_slots(
         free_bytes=free_memory(device),
@@ -109,9 +142,11 @@ def _assemble(
         "context_length": config.context_length,
         "kv_cache_bytes": num_slots * per_slot,
         "dtype": config.dtype,
+        "kv_cache_dtype": str(dtype).removeprefix("torch."),
+        "quantization": config.quantization,
         "device": device.type,
     }
-    return Engine(Scheduler(settings, runner, memory), runner, info)
+    return Engine(Scheduler(settings, runner, memory, grammars), runner, info, grammars)
 
 
 def scheduler_config(
@@ -135,7 +170,21 @@ def scheduler_config(
         prefill_only_one_req=args.prefill_only_one_req,
         eos_token_ids=frozenset(config.eos_token_ids),
         seed=args.random_seed or 0,
+        jump_forward=not args.disable_jump_forward,
     )
+
+
+def choose_kv_dtype(name: str, model_dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The element type of the KV cache that ``--kv-cache-dtype`` asks for.
+
+    Raises:
+        ValueError: there is none such on this device yet.
+    """
+    if name == "auto":
+        return model_dtype
+    if device.type != "cpu":
+        raise ValueError(f"--kv-cache-dtype {name} is not implemented yet on {device.type}")
+    return KV_CACHE_DTYPES[name]
 
 
 def choose_device(name: str) -> torch.device:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from sglang.srt.sampling.reasoning_span import ReasoningSpan
 from sglang.srt.sampling.sampling_params import SamplingParams
 from sglang.srt.sampling.token_logprobs import TokenLogprobs as TokenLogprobs
 
@@ -51,6 +52,8 @@ class GenerateReqInput:
     custom_logit_processor: list[str | None] | str | None = None
     priority: int = 0
     cache_salt: str | None = None
+    timeout: float | None = None
+    """Seconds after which the request is given up; the server may allow less."""
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Function:
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool = False
+    """Arguments have to be as ``parameters`` say, and are made so."""
 
 
 @dataclass
@@ -90,6 +95,8 @@ class TokenizedRequest(msgspec.Struct, tag="generate", array_like=True):
     priority: int = 0
     cache_namespace: str = ""
     """Whatever changes the KV besides the tokens; requests share prefixes only within one."""
+    reasoning: ReasoningSpan | None = None
+    """If given, the grammar is for what follows the reasoning, which may have a budget."""
 
     def prompt(self) -> np.ndarray:
         """The prompt as an int32 array of shape [n] (a read-only view)."""
@@ -147,6 +154,10 @@ class StepOutput(msgspec.Struct, tag="step", array_like=True):
     """Everything a scheduler step has to say."""
 
     outputs: list[RequestOutput]
+    admitted: list[str] = []
+    """Requests that left the queue for the first time."""
+    started: float = 0.0
+    """When the step began, by the machine's monotonic clock, which all processes share."""
 
 
 class ControlReply(msgspec.Struct, tag="control", array_like=True):

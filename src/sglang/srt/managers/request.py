@@ -88,10 +88,32 @@ class Request:
         else:
             self.prompt_logprobs.extend(part)
 
-    def append(self, token: int) -> None:
+    def append(self, token: int) -> FinishReason | None:
+        """Add a generated token; returns why the sequence ends with it, if it does."""
         self.tokens[self.num_tokens] = token
         self.num_tokens += 1
         self.output_ids.append(token)
+        if token in self.finish_ids:
+            return FinishReason("stop", token)
+        grammar = self.sampling.grammar
+        if grammar is not None:
+            if not grammar.accept(token):
+                return FinishReason("abort", None, grammar.error, 500)
+            if grammar.is_finished:
+                return FinishReason("stop")
+        if len(self.output_ids) >= self.max_new_tokens:
+            return FinishReason("length")
+        return None
+
+    def forced_tokens(self) -> list[int]:
+        """Tokens that the grammar leaves no choice about, to be added without asking the model.
+
+        None where the model's opinion of each token is wanted.
+        """
+        grammar = self.sampling.grammar
+        if grammar is None or self.return_logprob or self.max_new_tokens == 0:
+            return []
+        return grammar.forced_tokens()
 
     def known(self) -> NDArray[np.int32]:
         """The tokens so far, [num_tokens]."""
@@ -135,6 +157,7 @@ def make_request(
         prompt_ids=tokens[: len(prompt)],
         output_ids=output_ids,
         stop_ids=eos_token_ids | stop_ids,
+        eos_ids=eos_token_ids,
     )
     return Request(
         rid=message.rid,

@@ -24,6 +24,7 @@ MAX_TOP_LOGPROBS = 1000
 MAX_RID_LENGTH = 256
 MAX_CACHE_SALT_LENGTH = 256
 MAX_PRIORITY = 2**31 - 1
+MAX_SECONDS = 31536000
 
 T = TypeVar("T")
 
@@ -136,6 +137,16 @@ def as_int(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
+def as_seconds(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RequestError(f"{name} must be a number of seconds, got {_show(value)}", param=name)
+    if not 0 < value <= MAX_SECONDS:
+        raise RequestError(
+            f"{name} is {_show(value)}; it must be above 0 and at most {MAX_SECONDS}", param=name
+        )
+    return value
+
+
 def as_text(value: Any, name: str, limit: int | None = None) -> str:
     if not isinstance(value, str):
         raise RequestError(f"{name} must be a string, got {_show(value)}", param=name)
@@ -184,6 +195,8 @@ def _check_scalars(obj: GenerateReqInput) -> None:
     as_bool(obj.stream, "stream")
     as_bool(obj.log_metrics, "log_metrics")
     as_int(obj.priority, "priority", -MAX_PRIORITY, MAX_PRIORITY)
+    if obj.timeout is not None:
+        as_seconds(obj.timeout, "timeout")
     if obj.cache_salt is not None:
         as_text(obj.cache_salt, "cache_salt", MAX_CACHE_SALT_LENGTH)
 

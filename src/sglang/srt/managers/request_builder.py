@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +20,9 @@ from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput, TokenizedRequest
 from sglang.srt.managers.request_batch import PromptBatch, PromptInput, normalize, token_array
 from sglang.srt.managers.request_state import RequestGroup, SequenceState
+from sglang.srt.sampling.reasoning_span import ReasoningSpan
 from sglang.srt.sampling.sampling_params import (
+    GRAMMAR_KINDS,
     SamplingParams,
     SamplingParamsError,
     unsupported_features,
@@ -37,6 +40,16 @@ MAX_SEQUENCES_PER_REQUEST = 16384
 TOKENIZE_THREADS = 4
 PROMPT_TAIL = 256
 """Tokens at the end of a prompt that the detokenizer may look at."""
+
+
+@dataclass(frozen=True)
+class AnswerMarks:
+    """Tags by which the caller tells the parts of an answer apart."""
+
+    visible_special_ids: frozenset[int] = frozenset()
+    """Special tokens that stay in the text although ``skip_special_tokens`` is set."""
+    reasoning: ReasoningSpan | None = None
+    """Given where a grammar has to wait for the end of the reasoning, or that has a budget."""
 
 
 class RequestBuilder:
@@ -60,7 +73,7 @@ class RequestBuilder:
         self._random = random.Random(os.urandom(16) if seed is None else seed)
         self._threads = ThreadPoolExecutor(TOKENIZE_THREADS, thread_name_prefix="tokenize")
 
-    async def build(self, obj: GenerateReqInput) -> RequestGroup:
+    async def build(self, obj: GenerateReqInput, marks: AnswerMarks | None = None) -> RequestGroup:
         """The sequences of ``obj``, not sent yet.
 
         Raises:
@@ -79,7 +92,7 @@ class RequestBuilder:
         states: list[SequenceState] = []
         named: dict[str, list[SequenceState]] = {}
         for prompt, base in zip(batch.prompts, params, strict=True):
-            own = self._sequences(obj, prompt, base, len(states))
+            own = self._sequences(obj, prompt, base, len(states), marks or AnswerMarks())
             states += own
             if base.n > 1:
                 named[prompt.rid] = own
@@ -111,6 +124,7 @@ class RequestBuilder:
         unsupported = unsupported_features(params)
         if unsupported is not None:
             raise RequestError(unsupported, code="not_implemented")
+        self._check_grammar(params)
         if self._tokenizer is None and params.stop:
             raise RequestError(
                 "stop strings need a tokenizer, and the server runs with --skip-tokenizer-init; "
@@ -118,6 +132,20 @@ class RequestBuilder:
                 param="stop",
             )
         return params
+
+    def _check_grammar(self, params: SamplingParams) -> None:
+        kind = next((name for name in GRAMMAR_KINDS if getattr(params, name) is not None), None)
+        if kind is None:
+            return
+        if self._args.grammar_backend == "none":
+            raise RequestError(
+                f"{kind} cannot be used: the server runs with --grammar-backend none", param=kind
+            )
+        if self._tokenizer is None:
+            raise RequestError(
+                f"{kind} needs a tokenizer, and the server runs with --skip-tokenizer-init",
+                param=kind,
+            )
 
     async def _tokenize(self, batch: PromptBatch) -> None:
         """Fill in the token ids of the prompts that came as text."""
@@ -138,7 +166,12 @@ class RequestBuilder:
             prompt.input_ids = token_array(encoded[i], name, self._config.vocab_size)
 
     def _sequences(
-        self, obj: GenerateReqInput, prompt: PromptInput, params: SamplingParams, first: int
+        self,
+        obj: GenerateReqInput,
+        prompt: PromptInput,
+        params: SamplingParams,
+        first: int,
+        marks: AnswerMarks,
     ) -> list[SequenceState]:
         """The n sequences of one prompt, with a seed of its own for each."""
         assert prompt.input_ids is not None
@@ -159,13 +192,14 @@ class RequestBuilder:
                 top_logprobs_num=prompt.top_logprobs_num,
                 priority=obj.priority,
                 cache_namespace=obj.cache_salt or "",
+                reasoning=marks.reasoning,
             )
             states.append(
                 SequenceState(
                     message=message,
                     index=first + i,
                     prompt_ids=ids,
-                    detokenizer=self._detokenizer(ids, mine),
+                    detokenizer=self._detokenizer(ids, mine, marks),
                     stops=StopChecker(mine.stop) if mine.stop else None,
                     stream=obj.stream,
                 )
@@ -173,7 +207,7 @@ class RequestBuilder:
         return states
 
     def _detokenizer(
-        self, ids: NDArray[np.int32], params: SamplingParams
+        self, ids: NDArray[np.int32], params: SamplingParams, marks: AnswerMarks
     ) -> IncrementalDetokenizer | None:
         if self._tokenizer is None:
             return None
@@ -182,6 +216,7 @@ class RequestBuilder:
             ids[-PROMPT_TAIL:].tolist(),
             skip_special_tokens=params.skip_special_tokens,
             spaces_between_special_tokens=params.spaces_between_special_tokens,
+            visible_special_ids=marks.visible_special_ids,
         )
 
     def _fit(

@@ -25,6 +25,24 @@ from sglang.srt.managers.io_struct import (
 from sglang.srt.tokenizer.detokenizer import IncrementalDetokenizer, StopChecker
 
 
+@dataclass(slots=True)
+class SequenceTimes:
+    """When things happened to a sequence, in seconds of the monotonic clock."""
+
+    created: float
+    """The request came."""
+    sent: float
+    """It was tokenized and went to the engine."""
+    request_id: str
+    """That of the HTTP request, for the log."""
+    measured: bool
+    """Whether it counts in the metrics."""
+    admitted: float | None = None
+    """Its first step began."""
+    first_token: float | None = None
+    last_token: float = 0.0
+
+
 @dataclass(slots=True, eq=False)
 class SequenceState:
     """One sequence being generated, as its reader sees it."""
@@ -52,6 +70,10 @@ class SequenceState:
     """Set when the sequence ended because of an error."""
     told_tokens: int = 0
     """Tokens the reader had been woken for."""
+    queued: bool = True
+    """No step has taken it up yet."""
+    times: SequenceTimes | None = None
+    """None while nobody asks for them."""
 
     @property
     def untold_tokens(self) -> int:
@@ -170,6 +192,8 @@ class RequestGroup:
         """One answer is expected instead of a list."""
         self.named = named or {}
         """Further ids that stand for several of the sequences."""
+        self.deadline: asyncio.TimerHandle | None = None
+        """Ends the request when it takes too long."""
         self._unfinished = len(states)
         self._changed: dict[int, SequenceState] = {}
         self._wake = asyncio.Event()

@@ -8,9 +8,18 @@ the runner execute it, and commits the outcome.
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from sglang.srt.constrained.grammar import (
+    CompiledGrammar,
+    GrammarError,
+    GrammarSource,
+    GrammarSpec,
+    NoGrammars,
+)
+from sglang.srt.constrained.reasoning import ReasoningState
 from sglang.srt.managers.io_struct import (
     AbortRequest,
     ControlReply,
@@ -56,6 +65,8 @@ class SchedulerConfig:
     prefill_only_one_req: bool = False
     eos_token_ids: frozenset[int] = frozenset()
     seed: int = 0
+    jump_forward: bool = True
+    """Whether tokens that a grammar forces are added without sampling them."""
 
 
 @dataclass(slots=True)
@@ -75,11 +86,22 @@ class SchedulerStats:
 class Scheduler:
     """Owns all requests of an engine."""
 
-    def __init__(self, config: SchedulerConfig, runner: Runner, memory: RequestMemory) -> None:
+    def __init__(
+        self,
+        config: SchedulerConfig,
+        runner: Runner,
+        memory: RequestMemory,
+        grammars: GrammarSource | None = None,
+    ) -> None:
         self.config = config
         self.memory = memory
+        self.grammars: GrammarSource = grammars or NoGrammars()
+        self.compiling: dict[Request, Future[CompiledGrammar]] = {}
+        """Requests whose grammar is not ready; nobody waits for them."""
         self.waiting: list[Request] = []
         self.running: list[Request] = []
+        self.admitted: list[str] = []
+        """Requests that the last step was the first for."""
         self.stats = SchedulerStats()
         self.new_token_ratio = NewTokenRatio(config.conservativeness)
         self._runner = runner
@@ -92,7 +114,9 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
-        return not self.running and not self.waiting and not self._outputs
+        """Whether a step would do nothing. Grammars may still be compiling."""
+        busy = self.running or self.waiting or self._outputs
+        return not busy and not any(grammar.done() for grammar in self.compiling.values())
 
     def receive(self, message: EngineRequest) -> ControlReply | None:
         """Take a message in; only control requests have an immediate answer."""
@@ -123,7 +147,14 @@ class Scheduler:
             return
         self._arrivals += 1
         self._by_rid[request.rid] = request
-        self.waiting.append(request)
+        if message.reasoning is not None:
+            eos_ids = self.config.eos_token_ids
+            request.sampling.grammar = ReasoningState(message.reasoning, eos_ids)
+        spec = GrammarSpec.of(message.sampling)
+        if spec is None:
+            self.waiting.append(request)
+        else:
+            self.compiling[request] = self.grammars.get(spec)
 
     def _refuse(self, rid: str, reason: str) -> None:
         self._outputs.append(RequestOutput(rid, [], FinishReason("abort", None, reason, 400)))
@@ -141,6 +172,7 @@ class Scheduler:
             "max_running_requests": self.config.max_running_requests,
             "num_running_reqs": len(self.running),
             "num_waiting_reqs": len(self.waiting),
+            "num_grammar_queue_reqs": len(self.compiling),
             "num_used_tokens": used,
             "num_cached_tokens": self.memory.cache.size,
             "token_usage": used / self.config.num_slots,
@@ -152,6 +184,8 @@ class Scheduler:
 
     def step(self) -> list[RequestOutput]:
         """Plan, execute and commit one batch; returns what there is to tell."""
+        self.admitted = []
+        self._take_grammars()
         batch = self._plan()
         if batch:
             self.memory.extend(batch)
@@ -183,6 +217,31 @@ class Scheduler:
                 self._end(batch[0].request, FinishReason("abort", None, reason, 500))
             return
         self._commit(batch, result)
+
+    def _take_grammars(self) -> None:
+        """Let the requests whose grammar is ready join the queue."""
+        if not self.compiling:
+            return
+        ready = [(request, each) for request, each in self.compiling.items() if each.done()]
+        for request, grammar in ready:
+            try:
+                state = grammar.result().start()
+            except GrammarError as error:
+                spec = GrammarSpec.of(request.sampling.params)
+                reason = f"{spec.kind if spec else 'grammar'}: {error}"
+                self._end(request, FinishReason("abort", None, reason, 400))
+                continue
+            del self.compiling[request]
+            self.waiting.append(request)
+            if isinstance(request.sampling.grammar, ReasoningState):
+                request.sampling.grammar.then(state)
+            else:
+                request.sampling.grammar = state
+            # What is forced from the start becomes part of the prompt, so to say.
+            output = RequestOutput(request.rid, [])
+            self._jump_forward(request, output)
+            if output.token_ids:
+                self._report(request, output)
 
     # ----------------------------------------------------------------- planning
 
@@ -238,8 +297,11 @@ class Scheduler:
             if not self.config.chunked_prefill and wanted > budget and batch:
                 break
             room = reserved + self.new_token_ratio.reserve(request) if self.running else 0
+            is_new = request.cached_tokens < 0
             if not self.memory.try_admit(request, room=room):
                 break
+            if is_new:
+                self.admitted.append(request.rid)
             self.waiting.remove(request)
             self.running.append(request)
             self.stats.new_sequences += 1
@@ -289,17 +351,16 @@ class Scheduler:
             request.num_computed += entry.count
             if i in result.prompt_logprobs:
                 request.add_prompt_logprobs(result.prompt_logprobs[i])
-            if not request.output_ids or entry.count > 1:
+            if entry.start < request.prompt_len:
                 self.stats.prefill_tokens += entry.count
                 self.memory.share(request)
             if i in result.next_tokens:
                 self._emit(request, result.next_tokens[i], result.output_logprobs.get(i))
 
     def _emit(self, request: Request, token: int, logprobs: TokenLogprobs | None) -> None:
-        """Report a sampled token and end the sequence where it ends."""
+        """Report a sampled token and those it forces; end the sequence where it ends."""
         if token < 0:
-            reason = "the model produced logits that are not finite"
-            self._end(request, FinishReason("abort", None, reason, 500))
+            self._end(request, _why_no_token(request))
             return
         output = RequestOutput(request.rid, [token], None, request.cached_tokens, logprobs)
         if request.wants_prompt_logprobs:
@@ -309,12 +370,23 @@ class Scheduler:
             output.token_ids, output.output_logprobs = [], None
             output.finish = FinishReason("length")
         else:
-            request.append(token)
-            self.stats.generated_tokens += 1
-            if token in request.finish_ids:
-                output.finish = FinishReason("stop", token)
-            elif len(request.output_ids) >= request.max_new_tokens:
-                output.finish = FinishReason("length")
+            output.finish = request.append(token)
+            if output.finish is None:
+                self._jump_forward(request, output)
+        self._report(request, output)
+
+    def _jump_forward(self, request: Request, output: RequestOutput) -> None:
+        """Add the tokens that the grammar forces; a later step computes them all at once."""
+        if not self.config.jump_forward or request.sampling.grammar is None:
+            return
+        for token in request.forced_tokens():
+            output.token_ids.append(token)
+            output.finish = request.append(token)
+            if output.finish is not None:
+                return
+
+    def _report(self, request: Request, output: RequestOutput) -> None:
+        self.stats.generated_tokens += len(output.token_ids)
         if output.finish is not None:
             self._remove(request)
             self.stats.finished += 1
@@ -328,8 +400,19 @@ class Scheduler:
 
     def _remove(self, request: Request) -> None:
         del self._by_rid[request.rid]
-        if request.row < 0:
+        if request in self.compiling:
+            del self.compiling[request]
+        elif request.row < 0:
             self.waiting.remove(request)
         else:
             self.running.remove(request)
             self.memory.release(request)
+
+
+def _why_no_token(request: Request) -> FinishReason:
+    """The end of a request for which no token could be chosen."""
+    grammar = request.sampling.grammar
+    if grammar is not None and grammar.error:
+        return FinishReason("abort", None, grammar.error, 400)
+    reason = "the model produced logits that are not finite"
+    return FinishReason("abort", None, reason, 500)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,12 +25,14 @@ from sglang.srt.managers.io_struct import (
     StepOutput,
 )
 from sglang.srt.managers.native_output import NativeOutput
-from sglang.srt.managers.request_builder import RequestBuilder
+from sglang.srt.managers.request_builder import AnswerMarks, RequestBuilder
 from sglang.srt.managers.request_state import RequestGroup, SequenceState
+from sglang.srt.managers.request_watch import RequestWatch
 from sglang.srt.managers.token_text import token_text
 
 if TYPE_CHECKING:
     from sglang.srt.configs.model_config import ModelConfig
+    from sglang.srt.metrics.server_metrics import ServerMetrics
     from sglang.srt.server_args import ServerArgs
     from sglang.srt.tokenizer.tokenizer import Tokenizer
 
@@ -39,6 +42,7 @@ MAX_SEQUENCES = 65536
 """Sequences alive at the same time; more are refused with status 429."""
 SEND_SLICE = 256
 """Sequences sent before other tasks of the loop get a turn."""
+DRAIN_POLL_SECONDS = 0.05
 
 
 class TokenizerManager:
@@ -53,6 +57,7 @@ class TokenizerManager:
         *,
         max_sequence_tokens: int | None = None,
         on_engine_death: Callable[[str], None] | None = None,
+        metrics: ServerMetrics | None = None,
     ) -> None:
         """``max_sequence_tokens`` is what the engine's memory holds, if that may be less than
         the model's context. ``on_engine_death`` is called once, on the loop, with the reason.
@@ -64,6 +69,11 @@ class TokenizerManager:
         """Why the engine is gone; None while it lives."""
         self.steps_received = 0
         """Grows as long as the engine makes progress."""
+        self.draining = False
+        """No new requests are taken, since the server is about to end."""
+        self.num_queued = 0
+        """Sequences that no step has taken up yet."""
+        self.metrics = metrics
         self._builder = RequestBuilder(server_args, model_config, tokenizer, max_sequence_tokens)
         self._engine = engine
         self._on_engine_death = on_engine_death
@@ -72,6 +82,8 @@ class TokenizerManager:
         self._controls: dict[int, asyncio.Future[ControlReply]] = {}
         self._next_control = 0
         self._receiver: asyncio.Task[None] | None = None
+        self._watch = RequestWatch(server_args, metrics)
+        self._state_report: asyncio.Task[dict[str, Any]] | None = None
 
     # ------------------------------------------------------------------ life
 
@@ -85,9 +97,24 @@ class TokenizerManager:
         if self._receiver is not None:
             self._receiver.cancel()
             await asyncio.gather(self._receiver, return_exceptions=True)
-        self._fail_all("the server is shutting down")
+        self._die_of("the server is shutting down")
         self._builder.close()
         self._engine.close()
+
+    async def drain(self, timeout: float) -> bool:
+        """Take no new requests and wait until all have ended.
+
+        Those that have not after ``timeout`` seconds are ended with an error; then the result is
+        False.
+        """
+        self.draining = True
+        deadline = time.monotonic() + timeout
+        while self._sequences and time.monotonic() < deadline:
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        finished = not self._sequences
+        error = RequestError("the server is shutting down", status=503, code="shutting_down")
+        self._end(self._all_states(), lambda state: state.fail(error))
+        return finished
 
     @property
     def num_sequences(self) -> int:
@@ -114,8 +141,9 @@ class TokenizerManager:
         try:
             if not obj.stream:
                 await group.wait()
-                if group.is_single:
+                if all(state.failure for state in group.states):
                     _raise_failure(group.states[0])
+                if group.is_single:
                     yield native.answer(group.states[0])
                 else:
                     yield [native.answer(state) for state in group.states]
@@ -127,18 +155,20 @@ class TokenizerManager:
         finally:
             self.drop(group)
 
-    async def submit(self, obj: GenerateReqInput) -> RequestGroup:
+    async def submit(self, obj: GenerateReqInput, marks: AnswerMarks | None = None) -> RequestGroup:
         """Check, tokenize and send a request. The caller reads the group and drops it at last.
 
         Raises:
             RequestError: the request is wrong, too many are running, or the engine is gone.
         """
-        self._check_state()
-        group = await self._builder.build(obj)
-        self._check_state(len(group.states))
+        created = time.monotonic()
+        self._check_room(1)
+        group = await self._builder.build(obj, marks)
+        self._check_room(len(group.states))
         self._register(group)
-        if self.server_args.log_requests:
-            logger.info("request %s: %s", [state.rid for state in group.states], obj)
+        self._set_deadline(group, obj, created)
+        if self._watch.is_needed:
+            self._watch.sent(group, obj, created, time.monotonic())
         try:
             await self._send(group)
         except BaseException:
@@ -149,15 +179,15 @@ class TokenizerManager:
     def drop(self, group: RequestGroup) -> None:
         """Nobody reads ``group`` any more: stop what is still running. Idempotent."""
         if not group.finished:
-            self._abort(group.states)
+            self._end(group.states, _cancel)
 
     def abort(self, rid: str) -> bool:
         """Stop the request or sequence called ``rid``; False if there is none (any more)."""
         if rid in self._named:
-            self._abort(self._named[rid])
+            self._end(self._named[rid], _cancel)
             return True
         if rid in self._sequences:
-            self._abort([self._sequences[rid][0]])
+            self._end([self._sequences[rid][0]], _cancel)
             return True
         return False
 
@@ -175,8 +205,25 @@ class TokenizerManager:
         """Gauges and counters of the engine."""
         return (await self._control("get_state")).payload
 
+    async def recent_state(self, timeout: float) -> dict[str, Any]:
+        """The same, but empty if the engine does not answer in time or is gone.
+
+        It answers between two steps; how many callers there are makes no difference to it.
+        """
+        if self._state_report is None or self._state_report.done():
+            self._state_report = asyncio.get_running_loop().create_task(self._report())
+        report = self._state_report
+        done, _ = await asyncio.wait({report}, timeout=timeout)
+        return report.result() if done else {}
+
+    async def _report(self) -> dict[str, Any]:
+        try:
+            return await self.get_state()
+        except RequestError:  # the engine is gone
+            return {}
+
     async def _control(self, op: Literal["flush_cache", "get_state"]) -> ControlReply:
-        self._check_state()
+        self._check_alive()
         self._next_control += 1
         number = self._next_control
         future: asyncio.Future[ControlReply] = asyncio.get_running_loop().create_future()
@@ -189,15 +236,35 @@ class TokenizerManager:
 
     # ------------------------------------------------------------------ down
 
-    def _check_state(self, more: int = 0) -> None:
+    def _check_alive(self) -> None:
         if self.dead_reason is not None:
             raise RequestError(self.dead_reason, status=503, code="engine_dead")
+
+    def _check_room(self, more: int) -> None:
+        """Whether a request of ``more`` sequences may come in now."""
+        self._check_alive()
+        if self.draining:
+            raise RequestError("the server is shutting down", status=503, code="shutting_down")
         if len(self._sequences) + more > MAX_SEQUENCES:
             raise RequestError(
                 f"{len(self._sequences)} sequences are waiting or running; retry later",
                 status=429,
                 code="overloaded",
             )
+        limit = self.server_args.max_queued_requests
+        if limit is None or self.num_queued + more <= limit:
+            return
+        if more > limit:
+            raise RequestError(
+                f"the request has {more} sequences; the server lets at most {limit} wait "
+                "(max_queued_requests)"
+            )
+        raise RequestError(
+            f"{self.num_queued} sequences are waiting, of at most {limit} (max_queued_requests); "
+            "retry later",
+            status=429,
+            code="queue_full",
+        )
 
     def _register(self, group: RequestGroup) -> None:
         for rid in [*(state.rid for state in group.states), *group.named]:
@@ -206,6 +273,22 @@ class TokenizerManager:
         self._named.update(group.named)
         for state in group.states:
             self._sequences[state.rid] = (state, group)
+        self.num_queued += len(group.states)
+
+    def _set_deadline(self, group: RequestGroup, obj: GenerateReqInput, created: float) -> None:
+        """End the request when its time, counted from ``created``, is over."""
+        limits = [self.server_args.request_timeout, obj.timeout]
+        seconds = min((limit for limit in limits if limit is not None), default=None)
+        if seconds is not None:
+            left = max(created + seconds - time.monotonic(), 0.0)
+            loop = asyncio.get_running_loop()
+            group.deadline = loop.call_later(left, self._time_out, group, seconds)
+
+    def _time_out(self, group: RequestGroup, seconds: float) -> None:
+        error = RequestError(
+            f"the request was not finished within {seconds:g} seconds", status=504, code="timeout"
+        )
+        self._end(group.states, lambda state: state.fail(error))
 
     async def _send(self, group: RequestGroup) -> None:
         for i, state in enumerate(group.states, start=1):
@@ -237,6 +320,10 @@ class TokenizerManager:
     def _on_step(self, step: StepOutput) -> None:
         """Hand each sequence its tokens; each reader is woken once."""
         self.steps_received += 1
+        now = time.monotonic()
+        for rid in step.admitted:
+            if rid in self._sequences:
+                self._leave_queue(self._sequences[rid][0], step.started)
         interval = self.server_args.stream_interval
         for output in step.outputs:
             found = self._sequences.get(output.rid)
@@ -250,7 +337,15 @@ class TokenizerManager:
                 logger.exception("cannot decode the output of request %s", output.rid)
                 state.fail(RequestError("internal error while decoding the output", status=500))
                 self._engine.send(AbortRequest(output.rid))
+            if state.times is not None:
+                self._watch.received(state, len(output.token_ids), now)
             self._settle(state, group, interval)
+
+    def _leave_queue(self, state: SequenceState, at: float) -> None:
+        if state.queued:
+            state.queued = False
+            self.num_queued -= 1
+            self._watch.admitted(state, at)
 
     def _settle(self, state: SequenceState, group: RequestGroup, interval: int = 1) -> None:
         """Tell the reader that ``state`` changed, and forget it if it has ended."""
@@ -258,37 +353,49 @@ class TokenizerManager:
         if state.finish is None:
             return
         self._sequences.pop(state.rid, None)
+        if state.queued:
+            state.queued = False
+            self.num_queued -= 1
         if group.finished:
             for name in group.named:
                 self._named.pop(name, None)
-        if self.server_args.log_requests:
-            logger.info("finished %s: %s, %r", state.rid, state.finish, state.text)
+            if group.deadline is not None:
+                group.deadline.cancel()
+        if state.times is not None:
+            self._watch.ended(state, group, time.monotonic())
 
-    def _abort(self, states: list[SequenceState]) -> None:
+    def _end(self, states: Iterable[SequenceState], end: Callable[[SequenceState], None]) -> None:
+        """Stop sequences before their time; ``end`` says what becomes of them."""
         for state in states:
             found = self._sequences.get(state.rid)
             if found is None or found[0] is not state:
                 continue
             if self.dead_reason is None:
                 self._engine.send(AbortRequest(state.rid))
-            state.cancel("aborted by the client")
+            end(state)
             self._settle(*found)
+
+    def _all_states(self) -> list[SequenceState]:
+        return [state for state, _ in self._sequences.values()]
 
     def _die(self, reason: str) -> None:
         logger.error("the engine is gone: %s", reason)
-        self._fail_all(f"the engine has stopped: {reason}")
+        self._die_of(f"the engine has stopped: {reason}")
         if self._on_engine_death is not None:
             self._on_engine_death(reason)
 
-    def _fail_all(self, reason: str) -> None:
+    def _die_of(self, reason: str) -> None:
+        """From now on nobody is served, and those who wait are told why."""
         self.dead_reason = self.dead_reason or reason
         error = RequestError(self.dead_reason, status=503, code="engine_dead")
-        for state, group in list(self._sequences.values()):
-            state.fail(error)
-            self._settle(state, group)
+        self._end(self._all_states(), lambda state: state.fail(error))
         for future in self._controls.values():
             if not future.done():
                 future.set_exception(error)
+
+
+def _cancel(state: SequenceState) -> None:
+    state.cancel("aborted by the client")
 
 
 def _raise_failure(state: SequenceState) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from sglang.srt.server_args.model_options import ModelOptions
 from sglang.srt.server_args.option import (
     Option,
     Section,
@@ -21,14 +22,11 @@ from sglang.srt.server_args.option import (
     did_you_mean,
     options_of,
 )
+from sglang.srt.server_args.serving_options import ServingOptions
 
-MODEL = Section("Model and tokenizer")
-HTTP = Section("HTTP server")
-API = Section("API")
 PARALLEL = Section("Parallelism")
 MEMORY = Section("Memory and scheduling")
 RUNTIME = Section("Other runtime options")
-LOGGING = Section("Logging")
 MULTI_NODE = Section("Multi-node distributed serving")
 LORA = Section("LoRA")
 KERNELS = Section("Kernel backend")
@@ -42,126 +40,19 @@ DEMO_MODEL_NAME = "demo"
 """The name under which the built-in model is served unless another is given."""
 
 _MASK = "********"
-_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 @dataclass(frozen=True)
-class ServerArgs:
+class ServerArgs(ServingOptions, ModelOptions):
     """The options of a server or an offline engine, checked.
+
+    Those of the model and of serving are declared in the two parts.
 
     Making one checks every value and raises :class:`ServerArgsError` (a ``ValueError``) naming
     option, value and limit. Options that follow from others when they are not given are filled
     in, so readers never see ``None`` in ``model_path``, ``tokenizer_path``,
     ``served_model_name`` or ``log_level_http``.
     """
-
-    # ---- Model and tokenizer ---------------------------------------------------------
-    model_path: str = MODEL.option(
-        None,
-        "The model to serve: a folder, or a name on the Hugging Face hub.",
-        aliases=("--model", "-m"),
-        default_text="the built-in demo model",
-    )
-    tokenizer_path: str = MODEL.option(
-        None, "The tokenizer: a folder or a hub name.", default_text="the model path"
-    )
-    tokenizer_mode: str = MODEL.option(
-        "auto",
-        "auto takes the fast tokenizer where there is one, slow never does.",
-        choices=("auto", "slow"),
-    )
-    load_format: str = MODEL.option(
-        "auto",
-        "The format of the weights. auto: safetensors, else PyTorch files. pt: PyTorch files. "
-        "dummy: random weights, to measure speed without a download.",
-        choices=("auto", "safetensors", "pt", "dummy"),
-        planned=("npcache", "sharded_state", "gguf", "bitsandbytes", "layered"),
-    )
-    trust_remote_code: bool = MODEL.option(
-        False,
-        "Run Python code that comes with the tokenizer, where it needs any. A model's own code is "
-        "never run.",
-    )
-    dtype: str = MODEL.option(
-        "auto",
-        "Type of weights and activations. auto: the checkpoint's own. half is float16, float "
-        "is float32.",
-        choices=("auto", "bfloat16", "float16", "half", "float32", "float"),
-    )
-    kv_cache_dtype: str = MODEL.already(
-        "auto",
-        "Type of the KV cache. auto: the model's.",
-        choices=("auto",),
-        planned=("fp8_e5m2", "fp8_e4m3"),
-    )
-    quantization: str | None = MODEL.planned(
-        None, "Quantise the weights while loading, for example fp8."
-    )
-    context_length: int | None = MODEL.option(
-        None,
-        "The most tokens of prompt and answer together.",
-        aliases=("--max-model-len",),
-        minimum=1,
-        default_text="the model's own",
-    )
-    device: str = MODEL.option(
-        "auto",
-        "Where the model runs. auto: cuda where there is one, else cpu.",
-        choices=("auto", "cpu", "cuda"),
-    )
-    served_model_name: str = MODEL.option(
-        None,
-        "The model's name in the OpenAI-compatible API.",
-        default_text="the model path; demo for the demo model",
-    )
-    chat_template: str | None = MODEL.option(
-        None,
-        "A chat template instead of the tokenizer's own: a file (.jinja or .json) or a name.",
-        default_text="the tokenizer's own",
-    )
-    is_embedding: bool = MODEL.planned(False, "Serve embeddings or rewards instead of text.")
-    revision: str | None = MODEL.option(
-        None, "Branch, tag or commit of the model on the hub.", default_text="the main branch"
-    )
-    skip_tokenizer_init: bool = MODEL.option(
-        False, "Load no tokenizer: requests bring token ids and get token ids back."
-    )
-    json_model_override_args: str = MODEL.option(
-        "{}", "A JSON object whose entries replace those of the model's config.", json_object=True
-    )
-    delete_ckpt_after_loading: bool = MODEL.planned(
-        False, "Delete the checkpoint once it is loaded."
-    )
-
-    # ---- Serving: HTTP and API -------------------------------------------------------
-    host: str = HTTP.option("127.0.0.1", "The address to listen on.")
-    port: int = HTTP.option(30000, "The port to listen on.", minimum=1, maximum=65535)
-    api_key: str | None = API.option(
-        None,
-        "The key that clients must send. Prefer the variable: a command line can be read by "
-        "every user of the machine.",
-        env="SGLANG_API_KEY",
-        secret=True,
-    )
-    file_storage_pth: str = API.planned(
-        "sglang_storage",
-        "Folder for files that come from or result from API calls.",
-        aliases=("--file-storage-path",),
-    )
-    enable_cache_report: bool = API.option(
-        False, "Report cached prompt tokens in the usage of OpenAI-compatible answers."
-    )
-    strict_model_name: bool = API.planned(
-        False, "Refuse requests that name another model with 404."
-    )
-    tool_call_parser: str | None = API.planned(
-        None, "How the model writes tool calls.", choices=("llama3", "mistral", "qwen25")
-    )
-    reasoning_parser: str | None = API.planned(None, "How the model marks its reasoning.")
-    enable_custom_logit_processor: bool = API.planned(
-        False, "Let requests bring a logit processor of their own."
-    )
-    return_hidden_states: bool = API.planned(False, "Return the hidden states of the tokens.")
 
     # ---- Parallelism -----------------------------------------------------------------
     tp_size: int = PARALLEL.planned(
@@ -254,21 +145,6 @@ class ServerArgs:
         False, "Cut prompts that are too long instead of refusing them."
     )
 
-    # ---- Logging ---------------------------------------------------------------------
-    log_level: str = LOGGING.option("info", "How much is logged.", choices=_LOG_LEVELS)
-    log_level_http: str = LOGGING.option(
-        None,
-        "How much the HTTP server logs.",
-        choices=_LOG_LEVELS,
-        default_text="the log level",
-    )
-    log_requests: bool = LOGGING.option(False, "Log the input and output of every request.")
-    show_time_cost: bool = LOGGING.planned(False, "Log the time that internal operations take.")
-    enable_metrics: bool = LOGGING.planned(False, "Export Prometheus metrics.")
-    decode_log_interval: int = LOGGING.option(
-        40, "Decode steps between two progress lines in the log.", minimum=1
-    )
-
     # ---- Multi-node distributed serving ----------------------------------------------
     dist_init_addr: str | None = MULTI_NODE.planned(
         None,
@@ -300,13 +176,18 @@ class ServerArgs:
     )
 
     # ---- Constrained decoding --------------------------------------------------------
-    grammar_backend: str = GRAMMAR.planned(
+    grammar_backend: str = GRAMMAR.option(
         "auto",
-        "Library that enforces JSON schemas, regular expressions and grammars.",
-        choices=("auto", "outlines", "xgrammar", "llguidance"),
+        "Library that enforces JSON schemas, regular expressions and grammars. What xgrammar and "
+        "outlines cannot enforce, llguidance does; none refuses such requests.",
+        choices=("auto", "llguidance", "xgrammar", "outlines", "none"),
+        default_text="llguidance",
     )
-    constrained_json_whitespace_pattern: str | None = GRAMMAR.planned(
-        None, "Regular expression of the whitespace that outlines allows in JSON."
+    constrained_json_whitespace_pattern: str | None = GRAMMAR.option(
+        None,
+        "Regular expression of the white space allowed between the parts of a JSON document, for "
+        "example '[ \\n\\t]*'.",
+        default_text="no white space",
     )
 
     # ---- Speculative decoding --------------------------------------------------------
@@ -348,8 +229,8 @@ class ServerArgs:
     disable_radix_cache: bool = DEBUG.option(
         False, "Do not reuse the KV cache of earlier requests."
     )
-    disable_jump_forward: bool = DEBUG.already(
-        False, "Sample forced tokens of a grammar too; so already."
+    disable_jump_forward: bool = DEBUG.option(
+        False, "Sample also the tokens that a grammar leaves no choice about."
     )
     disable_cuda_graph: bool = DEBUG.already(False, "Use no CUDA graphs; so already.")
     disable_cuda_graph_padding: bool = DEBUG.already(
@@ -398,10 +279,16 @@ class ServerArgs:
     cuda_graph_bs: list[int] | None = OPTIMIZATION.planned(
         None, "The batch sizes with a CUDA graph.", minimum=1
     )
-    torchao_config: str = OPTIMIZATION.planned(
+    torchao_config: str = OPTIMIZATION.option(
         "",
-        "Quantise with torchao: int8dq, int8wo, int4wo-GROUP, fp8wo, fp8dq-per_tensor or "
-        "fp8dq-per_row.",
+        "Quantise the weights while loading, by torchao's names but without torchao. int8dq: 8-bit "
+        "weights, 8-bit activations with a scale a token. int8wo: 8-bit weights, activations "
+        "with 16 bits. int4wo-GROUP: 4-bit weights with a scale for each GROUP inputs of an "
+        "output channel, on a CPU with 8-bit activations that have a scale for each GROUP inputs "
+        "as well; the output matrix has 8 bits.",
+        choices=("int8dq", "int8wo", "int4wo-32", "int4wo-64", "int4wo-128", "int4wo-256"),
+        planned=("fp8wo", "fp8dq-per_tensor", "fp8dq-per_row"),
+        default_text="none",
     )
     triton_attention_num_kv_splits: int = OPTIMIZATION.planned(
         8, "Parts into which Triton kernels split the KV of a sequence.", minimum=1
@@ -465,6 +352,7 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
     for option in OPTIONS:
         if values[option.name] is None and (text := os.environ.get(option.facts.env, "")):
             values[option.name] = option.check(option.parse(text))
+    _check_together(values)
     model_name = values["model_path"]
     if model_name is None:
         from sglang.demo_model import demo_model_path
@@ -477,3 +365,16 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
         "log_level_http": values["log_level"],
     }
     return values | {name: text for name, text in defaults.items() if values[name] is None}
+
+
+def _check_together(values: dict[str, Any]) -> None:
+    """Options that are right each alone."""
+    if values["quantization"] and values["torchao_config"]:
+        raise _BY_NAME["torchao_config"].error("cannot be combined with quantization")
+    if values["ssl_keyfile"] and not values["ssl_certfile"]:
+        raise _BY_NAME["ssl_keyfile"].error("needs ssl_certfile as well")
+    if values["api_key"] and values["api_key"] == values["admin_api_key"]:
+        raise _BY_NAME["admin_api_key"].error("must differ from api_key")
+    path = values["root_path"]
+    if path and (not path.startswith("/") or path.endswith("/")):
+        raise _BY_NAME["root_path"].error(f"must begin with / and not end with it, got {path!r}")

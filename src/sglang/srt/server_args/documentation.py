@@ -17,7 +17,7 @@ _INTRODUCTION = """\
 # Server arguments
 
 *Written by `python -m sglang.srt.server_args.documentation`: change the declaration in
-`src/sglang/srt/server_args/args.py`, not this page.*
+`src/sglang/srt/server_args/`, not this page.*
 
 The options of `sglang serve`, of its older spellings `python -m sglang.launch_server` and
 `python -m sglang.launcher`, and, under the same names, of `sglang.Engine(...)`.

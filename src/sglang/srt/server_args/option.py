@@ -157,7 +157,7 @@ class Option:
             raise self.error("may not be empty")
         if facts.json_object:
             _check_json_object(self, value)
-        if not facts.choices or value in facts.choices:
+        if not facts.choices or value in facts.choices or value == self.default:
             return
         if value in facts.planned:
             raise self.error(f"{value!r} is not implemented yet; {one_of(facts.choices)}")

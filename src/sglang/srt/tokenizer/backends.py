@@ -48,6 +48,9 @@ class Backend(Protocol):
         None if there is none; ``{"type": "Opaque"}`` if the rule is code rather than data.
         """
 
+    def to_json(self) -> str | None:
+        """The whole tokenizer as ``tokenizer.json`` describes it, None if it is code."""
+
 
 class FastBackend:
     """A ``tokenizers.Tokenizer``."""
@@ -101,6 +104,9 @@ class FastBackend:
             return {"type": "Opaque"}
         return spec if isinstance(spec, dict) else {"type": "Opaque"}
 
+    def to_json(self) -> str | None:
+        return str(self._core.to_str())
+
 
 class TransformersBackend:
     """A Python tokenizer of transformers (no ``tokenizers`` core inside)."""
@@ -148,3 +154,6 @@ class TransformersBackend:
 
     def decoder_spec(self) -> dict[str, Any] | None:
         return {"type": "Opaque"}
+
+    def to_json(self) -> str | None:
+        return None

@@ -37,11 +37,14 @@ class IncrementalDetokenizer:
         *,
         skip_special_tokens: bool = True,
         spaces_between_special_tokens: bool = True,
+        visible_special_ids: frozenset[int] = frozenset(),
     ) -> None:
+        """``visible_special_ids`` are not skipped in the output in any case."""
         table = tokenizer.token_table
         self._table = table
         self._skip_special_tokens = skip_special_tokens
-        self._skipped = table.special_ids if skip_special_tokens else frozenset()
+        skipped = table.special_ids if skip_special_tokens else frozenset()
+        self._skipped = skipped - visible_special_ids
         context = _context(table, prompt_ids, skip_special_tokens)
         self._stream = make_stream(table, context, spaces_between_special_tokens)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -11,20 +12,22 @@ from starlette.responses import Response
 from sglang.srt.entrypoints.body import read_json_object
 from sglang.srt.entrypoints.errors import renamed
 from sglang.srt.entrypoints.json_response import json_response
-from sglang.srt.entrypoints.openai.choices import Answer, check_model, finish_fields
-from sglang.srt.entrypoints.openai.logprobs import chat_logprobs
+from sglang.srt.entrypoints.openai.answer_plan import AnswerPlan, plan_answer
+from sglang.srt.entrypoints.openai.chat_format import ChatFormatter
+from sglang.srt.entrypoints.openai.choices import Answer, check_model
 from sglang.srt.entrypoints.openai.messages import check_messages
 from sglang.srt.entrypoints.openai.protocol import (
-    CLIENT_NAMES,
     ChatRequest,
+    client_names,
     parse_request,
     sampling_params,
 )
+from sglang.srt.entrypoints.openai.reasoning_usage import count_tokens
 from sglang.srt.entrypoints.sse import event_stream, unless_disconnected
 from sglang.srt.entrypoints.state import ServerState
-from sglang.srt.managers.errors import NotImplementedYetError, RequestError
+from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
-from sglang.srt.managers.request_state import SequenceState
+from sglang.srt.sampling.sampling_params import GRAMMAR_KINDS
 from sglang.srt.tokenizer.messages import normalize_messages
 from sglang.srt.tokenizer.tokenizer import NO_TEMPLATE, Tokenizer
 
@@ -32,25 +35,27 @@ from sglang.srt.tokenizer.tokenizer import NO_TEMPLATE, Tokenizer
 async def chat_completions(state: ServerState, request: Request) -> Response:
     """Answer a conversation."""
     chat = parse_request(ChatRequest, await read_json_object(request))
-    answer = await unless_disconnected(request, _submit(state, chat))
-    assert state.tokenizer is not None
-    formatter = ChatFormatter(state.tokenizer, chat, len(answer.group.states))
+    answer, formatter = await unless_disconnected(request, _submit(state, chat))
     if chat.stream:
         return await event_stream(request, answer.events(formatter.chunks), openai=True)
     return json_response(await unless_disconnected(request, answer.whole(formatter.choice)))
 
 
-async def _submit(state: ServerState, chat: ChatRequest) -> Answer:
+async def _submit(state: ServerState, chat: ChatRequest) -> tuple[Answer, ChatFormatter]:
     check_model(state, chat)
-    _check(state, chat)
-    prompt_ids = await _prompt_ids(state, chat)
+    tokenizer = _check(state, chat)
+    plan = plan_answer(state, chat)
+    prompt = await _prompt(state, chat, plan)
     rid = f"chatcmpl-{uuid.uuid4().hex}" if chat.rid is None else chat.rid
     max_tokens = chat.max_tokens
     if chat.max_completion_tokens is not None:
         max_tokens = chat.max_completion_tokens
+    params = plan.sampling_params(_sampling_params(state, chat, max_tokens))
+    has_grammar = any(name in params for name in GRAMMAR_KINDS)
+    marks = plan.marks(tokenizer, prompt.text, has_grammar=has_grammar)
     obj = GenerateReqInput(
-        input_ids=prompt_ids,
-        sampling_params=_sampling_params(state, chat, max_tokens),
+        input_ids=prompt.ids,
+        sampling_params=params,
         rid=rid,
         return_logprob=chat.logprobs,
         top_logprobs_num=chat.top_logprobs or 0,
@@ -58,12 +63,20 @@ async def _submit(state: ServerState, chat: ChatRequest) -> Answer:
         priority=chat.priority,
         cache_salt=chat.cache_salt,
     )
-    kind = "chat.completion.chunk" if chat.stream else "chat.completion"
+    names = client_names(chat) | ({} if plan.grammar is None else {"structural_tag": "tools"})
     try:
-        group = await state.manager.submit(obj)
+        group = await state.manager.submit(obj, marks)
     except RequestError as error:
-        raise renamed(error, {**CLIENT_NAMES, "input_ids": "messages"}) from None
-    return Answer(state, chat, group, rid, kind)
+        raise renamed(error, {**names, "input_ids": "messages"}) from None
+    readers = [plan.reader(prompt.text) for _ in group.states]
+    kind = "chat.completion.chunk" if chat.stream else "chat.completion"
+    answer = Answer(state, chat, group, rid, kind, names)
+    formatter = ChatFormatter(tokenizer, chat, readers, has_reasoning=plan.has_reasoning)
+    if plan.reasoning_format is not None:
+        answer.count_reasoning_tokens = lambda state: count_tokens(
+            state, readers[state.index].reasoning_chars, tokenizer, marks.visible_special_ids
+        )
+    return answer, formatter
 
 
 def _sampling_params(
@@ -77,15 +90,11 @@ def _sampling_params(
     return params
 
 
-def _check(state: ServerState, chat: ChatRequest) -> None:
+def _check(state: ServerState, chat: ChatRequest) -> Tokenizer:
     if state.tokenizer is None:
         raise RequestError(
             "chat completions need a tokenizer, and the server runs with --skip-tokenizer-init"
         )
-    if chat.tools and chat.tool_choice != "none":
-        raise NotImplementedYetError("tool calling (tools)", param="tools")
-    if chat.tool_choice not in (None, "none", "auto"):
-        raise NotImplementedYetError("tool_choice", param="tool_choice")
     if chat.top_logprobs is not None and not chat.logprobs:
         raise RequestError("top_logprobs needs logprobs to be true", param="top_logprobs")
     if chat.max_tokens == 0 or chat.max_completion_tokens == 0:
@@ -95,21 +104,28 @@ def _check(state: ServerState, chat: ChatRequest) -> None:
             "continue_final_message needs the last message to be the assistant's",
             param="continue_final_message",
         )
+    return state.tokenizer
 
 
-async def _prompt_ids(state: ServerState, chat: ChatRequest) -> list[int]:
+@dataclass(frozen=True)
+class _Prompt:
+    text: str
+    ids: list[int]
+
+
+async def _prompt(state: ServerState, chat: ChatRequest, plan: AnswerPlan) -> _Prompt:
     """The conversation rendered and tokenized, in a thread."""
     check_messages(chat.messages)
     try:
-        ids: list[int] = await state.manager.run_in_thread(_render, state, chat)
+        prompt: _Prompt = await state.manager.run_in_thread(_render, state, chat, plan)
     except RequestError:
         raise
     except ValueError as error:
         raise RequestError(str(error), param="messages") from None
-    return ids
+    return prompt
 
 
-def _render(state: ServerState, chat: ChatRequest) -> list[int]:
+def _render(state: ServerState, chat: ChatRequest, plan: AnswerPlan) -> _Prompt:
     template, tokenizer = state.chat_template, state.tokenizer
     if template is None or tokenizer is None:
         raise RequestError(NO_TEMPLATE)
@@ -118,78 +134,8 @@ def _render(state: ServerState, chat: ChatRequest) -> list[int]:
         add_generation_prompt=chat.add_generation_prompt and not chat.continue_final_message,
         continue_final_message=chat.continue_final_message,
         special_tokens=tokenizer.special_tokens_map,
-        variables=chat.chat_template_kwargs,
+        tools=None if plan.tool_use is None else plan.tool_use.shown,
+        variables=plan.template_variables(template),
     )
     # The template has put in what a tokenizer would add.
-    return tokenizer.encode(text, add_special_tokens=False)
-
-
-class ChatFormatter:
-    """Turns sequences into choices, whole or as deltas."""
-
-    def __init__(self, tokenizer: Tokenizer, chat: ChatRequest, count: int) -> None:
-        """``count`` is the number of choices."""
-        self._tokenizer = tokenizer
-        self._chat = chat
-        self._sent_text = [0] * count
-        self._sent_tokens = [0] * count
-        self._started = [False] * count
-
-    def choice(self, state: SequenceState) -> dict[str, Any]:
-        """The whole answer of one sequence."""
-        choice: dict[str, Any] = {
-            "index": state.index,
-            "message": {"role": "assistant", "content": state.text, "refusal": None},
-            "logprobs": self._logprobs(state, 0),
-            **finish_fields(state),
-        }
-        if self._chat.return_token_ids:
-            choice["token_ids"] = state.token_ids
-        return choice
-
-    def chunks(self, state: SequenceState) -> list[dict[str, Any]]:
-        """The choices of the chunks that tell what is new of a sequence."""
-        chunks = []
-        if not self._started[state.index]:
-            self._started[state.index] = True
-            chunks.append(self._chunk(state, {"role": "assistant", "content": ""}))
-        piece = self._piece(state)
-        if piece is not None:
-            chunks.append(piece)
-        if state.finish is not None:
-            chunks.append(self._chunk(state, {}, **finish_fields(state)))
-        return chunks
-
-    def _piece(self, state: SequenceState) -> dict[str, Any] | None:
-        i = state.index
-        text = state.text[self._sent_text[i] :]
-        first = self._sent_tokens[i]
-        has_tokens = len(state.token_ids) > first
-        wants_tokens = self._chat.logprobs or self._chat.return_token_ids
-        if not text and not (has_tokens and wants_tokens):
-            return None
-        self._sent_text[i] += len(text)
-        self._sent_tokens[i] = len(state.token_ids)
-        more: dict[str, Any] = {}
-        if has_tokens and self._chat.logprobs:
-            more["logprobs"] = self._logprobs(state, first)
-        if self._chat.return_token_ids:
-            more["token_ids"] = state.token_ids[first:]
-        return self._chunk(state, {"content": text}, **more)
-
-    def _chunk(self, state: SequenceState, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {
-            "index": state.index,
-            "delta": delta,
-            "logprobs": None,
-            "finish_reason": None,
-            **more,
-        }
-
-    def _logprobs(self, state: SequenceState, start: int) -> dict[str, Any] | None:
-        if not self._chat.logprobs:
-            return None
-        if state.output_logprobs is None:
-            return {"content": [], "refusal": None}
-        top = self._chat.top_logprobs or 0
-        return chat_logprobs(self._tokenizer, state.output_logprobs, start, top)
+    return _Prompt(text, tokenizer.encode(text, add_special_tokens=False))

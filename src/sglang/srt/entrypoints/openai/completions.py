@@ -14,8 +14,8 @@ from sglang.srt.entrypoints.json_response import json_response
 from sglang.srt.entrypoints.openai.choices import Answer, check_model, finish_fields
 from sglang.srt.entrypoints.openai.logprobs import CompletionLogprobs
 from sglang.srt.entrypoints.openai.protocol import (
-    CLIENT_NAMES,
     CompletionRequest,
+    client_names,
     parse_request,
     sampling_params,
 )
@@ -63,12 +63,12 @@ async def _submit(state: ServerState, body: CompletionRequest) -> Answer:
         priority=body.priority,
         cache_salt=body.cache_salt,
     )
+    names = client_names(body)
     try:
         group = await state.manager.submit(obj)
     except RequestError as error:
-        names = {**CLIENT_NAMES, "input_ids": "prompt", "text": "prompt"}
-        raise renamed(error, names) from None
-    return Answer(state, body, group, rid, "text_completion")
+        raise renamed(error, {**names, "input_ids": "prompt", "text": "prompt"}) from None
+    return Answer(state, body, group, rid, "text_completion", names)
 
 
 def _prompt(prompt: Any) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sglang.srt.entrypoints.errors import from_validation_error
+from sglang.srt.entrypoints.openai.response_format import GRAMMAR_FIELDS, grammar_params
 from sglang.srt.managers.errors import NotImplementedYetError, RequestError
+from sglang.srt.sampling.sampling_params import MAX_TOKENS
 
 MAX_TOP_LOGPROBS = 20
 
@@ -25,7 +27,6 @@ _HARMLESS = frozenset(
         "safety_identifier",
         "prompt_cache_key",
         "prompt_cache_retention",
-        "parallel_tool_calls",
     }
 )
 """Accepted and without effect: they steer OpenAI's own business, not the answer."""
@@ -38,22 +39,16 @@ _NOT_YET = frozenset(
         "functions",
         "modalities",
         "prediction",
-        "reasoning_effort",
         "suffix",
         "verbosity",
         "web_search_options",
         # SGLang
         "custom_logit_processor",
         "custom_params",
-        "ebnf",
-        "json_schema",
         "lora_path",
         "no_stop_trim",
-        "regex",
         "return_hidden_states",
-        "separate_reasoning",
         "session_params",
-        "stream_reasoning",
         # vLLM
         "allowed_token_ids",
         "bad_words",
@@ -81,8 +76,6 @@ _NEUTRAL: dict[str, Any] = {
     "guided_decoding_backend": "auto",
     "length_penalty": 1.0,
     "modalities": ["text"],
-    "separate_reasoning": True,
-    "stream_reasoning": True,
 }
 """Values of such fields that are what happens anyway."""
 
@@ -95,14 +88,6 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ResponseFormat(BaseModel):
-    """The form of the answer; only free text for now."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    type: str
-
-
 class CommonRequest(BaseModel):
     """What both completion routes take."""
 
@@ -111,7 +96,12 @@ class CommonRequest(BaseModel):
     model: str | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
-    response_format: ResponseFormat | None = None
+    # What the answer has to obey, see response_format.py.
+    response_format: Any = None
+    json_schema: Any = None
+    regex: Any = None
+    ebnf: Any = None
+    structural_tag: Any = None
     return_token_ids: bool = False
     # Sampling, as in SamplingParams; None: the server's default.
     n: int | None = None
@@ -148,8 +138,14 @@ class ChatRequest(CommonRequest):
     max_completion_tokens: int | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tools: list[Any] | None = None
+    """Like the next one read by ``read_tool_use``."""
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    separate_reasoning: bool = True
+    stream_reasoning: bool = True
+    thinking_budget: int | None = Field(default=None, ge=0, le=MAX_TOKENS)
+    reasoning_effort: str | None = None
     add_generation_prompt: bool = True
     continue_final_message: bool = False
     chat_template_kwargs: dict[str, Any] | None = None
@@ -168,6 +164,7 @@ class CompletionRequest(CommonRequest):
 
 R = TypeVar("R", bound=CommonRequest)
 
+_GRAMMAR_FIELDS = ("response_format", *GRAMMAR_FIELDS)
 _SAMPLING_FIELDS = (
     "n",
     "temperature",
@@ -185,9 +182,6 @@ _SAMPLING_FIELDS = (
     "skip_special_tokens",
     "spaces_between_special_tokens",
 )
-
-CLIENT_NAMES = {"max_new_tokens": "max_tokens", "min_new_tokens": "min_tokens"}
-"""Our names of parameters -> those of these routes, for error messages."""
 
 
 def parse_request(kind: type[R], body: dict[str, Any]) -> R:
@@ -214,11 +208,15 @@ def parse_request(kind: type[R], body: dict[str, Any]) -> R:
 def sampling_params(
     request: CommonRequest, max_new_tokens: int | None, defaults: dict[str, Any]
 ) -> dict[str, Any]:
-    """The request's sampling parameters under the runtime's names.
+    """The request's sampling parameters under the runtime's names, its grammar among them.
 
     ``defaults`` are the checkpoint's own; what the request gives goes first.
+
+    Raises:
+        RequestError: ``response_format`` is malformed, or two grammars are asked for.
     """
     params: dict[str, Any] = {**defaults, "max_new_tokens": max_new_tokens}
+    params |= grammar_params({name: getattr(request, name) for name in _GRAMMAR_FIELDS})
     for name in _SAMPLING_FIELDS:
         value = getattr(request, name)
         if value is not None:
@@ -228,18 +226,16 @@ def sampling_params(
     return params
 
 
+def client_names(request: CommonRequest) -> dict[str, str]:
+    """Our names of parameters -> those that the client used, for error messages."""
+    names = {"max_new_tokens": "max_tokens", "min_new_tokens": "min_tokens"}
+    if request.response_format is not None:
+        names |= {"json_schema": "response_format", "structural_tag": "response_format"}
+    return names
+
+
 def _check_common(request: CommonRequest) -> None:
     if request.stream_options is not None and not request.stream:
         raise RequestError(
             "stream_options is only allowed when stream is true", param="stream_options"
-        )
-    form = request.response_format
-    if form is not None and form.type != "text":
-        if form.type in ("json_object", "json_schema", "structural_tag"):
-            raise NotImplementedYetError(
-                f"response_format of type {form.type!r}", param="response_format"
-            )
-        raise RequestError(
-            f"response_format.type must be 'text', got {form.type[:60]!r}",
-            param="response_format.type",
         )
