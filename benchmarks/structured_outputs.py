@@ -48,11 +48,11 @@ SUMS = 'root ::= term (("+" | "-") term)*\nterm ::= [0-9]+ | "(" root ")"'
 CASES: dict[str, tuple[GrammarSpec, str]] = {
     "object of three properties": (
         GrammarSpec("json_schema", json.dumps(PERSON)),
-        '{"name":"Al Bundy Jr.","age":42,"city":"Nairobi"}',
+        '{"name": "Al Bundy Jr.", "age": 42, "city": "Nairobi"}',
     ),
     "any object": (
         GrammarSpec("json_schema", '{"type": "object"}'),
-        '{"name":"Al Bundy Jr.","list":[1,2.5,null],"more":{"x":"some longer text"}}',
+        '{"name": "Al Bundy Jr.", "list": [1, 2.5, null], "more": {"x": "some longer text"}}',
     ),
     "character (regex)": (
         GrammarSpec("regex", CHARACTER),

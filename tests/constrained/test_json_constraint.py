@@ -132,13 +132,31 @@ def test_composed_schemas_are_enforced(name: str, schema: dict[str, Any]) -> Non
         jsonschema.validate(value, schema)
 
 
+PAIRS = {
+    "type": "array",
+    "minItems": 2,
+    "maxItems": 3,
+    "items": {
+        "type": "object",
+        "properties": {"a": {"enum": [1, 2]}, "b": {"type": "null"}},
+        "required": ["a", "b"],
+    },
+}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_json_is_compact_unless_the_pattern_says_otherwise(name: str) -> None:
-    schema = json.dumps({"type": "array", "items": {"type": "integer"}, "minItems": 2})
-    compact = [walk(start("json_schema", schema, name), seed) for seed in range(8)]
-    loose = [walk(start("json_schema", schema, name, r"[ \n]?"), seed) for seed in range(8)]
-    assert not any(set(output or "") & set(" \n") for output in compact)
-    assert any(set(output or "") & set(" \n") for output in loose)
+def test_json_is_written_as_python_does(name: str) -> None:
+    outputs = [walk(start("json_schema", json.dumps(PAIRS), name), seed) for seed in range(4)]
+    assert set(outputs) - {None}
+    assert all(output == json.dumps(json.loads(output)) for output in outputs if output)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pattern_decides_about_white_space(name: str) -> None:
+    state = [start("json_schema", json.dumps(PAIRS), name, r"[ \n]{0,3}") for _ in range(8)]
+    outputs = [output for i in range(8) if (output := walk(state[i], i)) is not None]
+    assert any("\n" in output for output in outputs)
+    assert all(jsonschema.validate(json.loads(output), PAIRS) is None for output in outputs)
 
 
 def test_an_object_has_the_properties_that_its_schema_names() -> None:

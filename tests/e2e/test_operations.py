@@ -109,7 +109,7 @@ def test_a_higher_priority_goes_first(server: Server) -> None:
             ended.append(name)
 
     with ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(run, "running", 400, 0)]
+        jobs = [pool.submit(run, "running", 1500, 0)]
         wait_until(lambda: server.state()["num_running_reqs"] == 1, 30, "the first one runs")
         for name, priority in [("low", -1), ("usual", 0), ("high", 1)]:
             jobs.append(pool.submit(run, name, 50, priority))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ class MaskingRunner(ToyRunner):
         return result
 
 
-def make(source: Source | None = None, **config) -> tuple[Scheduler, MaskingRunner]:
+def make(source: Source | None = None, **config) -> tuple[Any, Any]:
     fields = {
         "num_slots": 512,
         "max_running_requests": 16,

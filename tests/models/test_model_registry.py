@@ -79,3 +79,9 @@ def test_external_class_may_replace_a_built_in_one(tmp_path: Path) -> None:
 def test_class_without_constructor_is_refused() -> None:
     with pytest.raises(TypeError, match="from_checkpoint"):
         ModelRegistry.models["X"] = dict
+
+
+def test_removing_a_replacement_uncovers_the_built_in_class() -> None:
+    ModelRegistry.models["LlamaForCausalLM"] = HalvedLlama
+    del ModelRegistry.models["LlamaForCausalLM"]
+    assert ModelRegistry.resolve(["LlamaForCausalLM"]) is LlamaForCausalLM

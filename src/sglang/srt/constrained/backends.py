@@ -25,7 +25,7 @@ class BackendConfig(msgspec.Struct, frozen=True):
     """Columns of the logits, which may be more or fewer than the tokenizer's tokens."""
     eos_token_ids: tuple[int, ...]
     whitespace: str | None
-    """Regular expression of the white space inside of JSON; None for none."""
+    """Regular expression of the white space inside of JSON; None for the usual separators."""
 
 
 def make_backend(config: BackendConfig) -> Backend:

@@ -86,7 +86,7 @@ class _Division:
         bad: set[int] = set()
         begins = {i: self._first_bytes(lexeme) for i, lexeme in self.lexemes.items()}
         after = {i: union(begins[j] for j in self._followers[i]) for i in self.lexemes}
-        pending = list(product(self._first[ROOT], repeat=2))
+        pending = list(product(self._first[ROOT], self._first[ROOT]))
         alongside: set[tuple[int, int]] = set()
         while pending:
             i, j = pair = pending.pop()

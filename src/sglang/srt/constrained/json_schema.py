@@ -8,6 +8,10 @@ from typing import Any
 
 from sglang.srt.constrained.grammar import GrammarError
 
+ITEM_SEPARATOR, KEY_SEPARATOR = ", ", ": "
+"""How JSON is written where nothing else is asked for: on one line, with the spaces that models
+have seen most. What is always the same need not be sampled."""
+
 MAX_DEPTH = 120
 """Levels of objects and arrays inside of each other; libraries recurse over them."""
 

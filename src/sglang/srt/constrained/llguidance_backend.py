@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from sglang.srt.constrained.ebnf_checks import parse_ebnf
 from sglang.srt.constrained.ebnf_lark import to_lark
 from sglang.srt.constrained.grammar import GrammarError, GrammarSpec, preview
-from sglang.srt.constrained.json_schema import places, read_schema
+from sglang.srt.constrained.json_schema import (
+    ITEM_SEPARATOR,
+    KEY_SEPARATOR,
+    places,
+    read_schema,
+)
 from sglang.srt.constrained.regex import for_rust
 from sglang.srt.constrained.rehearsal import rehearse
 from sglang.srt.constrained.structural_tag import parse_structural_tag, tags_to_lark
@@ -33,8 +38,8 @@ LIMITS: dict[str, Any] = {
 
 
 class LLGuidanceBackend:
-    """Implements ``grammar.Backend``; ``whitespace`` is the regular expression of the spaces
-    allowed between the parts of a JSON document, None for none."""
+    """Implements ``grammar.Backend``; ``whitespace`` is the regular expression of the white space
+    allowed between the parts of a JSON document, None for the usual separators alone."""
 
     name = "llguidance"
 
@@ -49,10 +54,15 @@ class LLGuidanceBackend:
         import llguidance
 
         self._lib: Any = llguidance
-        self._json_options = {
-            "whitespace_flexible": whitespace is not None,
-            "whitespace_pattern": whitespace,
-        }
+        self._json_options = (
+            {"whitespace_flexible": True, "whitespace_pattern": whitespace}
+            if whitespace is not None
+            else {
+                "whitespace_flexible": False,
+                "item_separator": ITEM_SEPARATOR,
+                "key_separator": KEY_SEPARATOR,
+            }
+        )
         known = max(tokenizer.backend.get_vocab().values()) + 1
         self._tokenizer = llguidance.LLTokenizer(
             _definition(tokenizer, eos_token_ids),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sglang.srt.constrained.grammar import GrammarSpec, Unsupported, preview
-from sglang.srt.constrained.json_schema import read_schema
+from sglang.srt.constrained.json_schema import ITEM_SEPARATOR, KEY_SEPARATOR, read_schema
 from sglang.srt.constrained.plain_schema import beyond, is_recursive
 from sglang.srt.constrained.regex import for_rust
 from sglang.srt.constrained.rehearsal import rehearse
@@ -30,9 +30,13 @@ KEYWORDS = {
 }
 
 
+GAP = "\x01"
+"""Stands in an expression where white space might be allowed; JSON text does not contain it."""
+
+
 class OutlinesBackend:
-    """Implements ``grammar.Backend``; ``whitespace`` is the regular expression of the spaces
-    allowed between the parts of a JSON document, None for none."""
+    """Implements ``grammar.Backend``; ``whitespace`` is the regular expression of the white space
+    allowed between the parts of a JSON document, None for the usual separators alone."""
 
     name = "outlines"
 
@@ -49,7 +53,7 @@ class OutlinesBackend:
         if not eos_token_ids:
             raise ValueError("--grammar-backend outlines needs a model with an end-of-text token")
         self._lib: Any = outlines_core
-        self._whitespace = whitespace or ""
+        self._whitespace = whitespace
         self._eos_token_ids = eos_token_ids
         texts = token_bytes(tokenizer)
         self._vocab_size = max(vocab_size, len(texts))
@@ -87,9 +91,19 @@ class OutlinesBackend:
             raise Unsupported("recursive schemas have no regular expression")
         build = self._lib.json_schema.build_regex_from_schema
         try:
-            return str(build(json.dumps(schema), self._whitespace))
+            pattern = str(build(json.dumps(schema), self._whitespace or GAP))
         except ValueError as error:
             raise Unsupported(preview(str(error))) from None
+        return pattern if self._whitespace else _with_usual_separators(pattern)
+
+
+def _with_usual_separators(pattern: str) -> str:
+    """The expression of a schema with one space behind each comma and colon, and no other."""
+    pattern = pattern.replace(f"{GAP}:{GAP}", KEY_SEPARATOR)
+    for before, between in ((GAP, ")?"), (GAP, ""), ("(", "")):
+        kept = "" if before == GAP else before
+        pattern = pattern.replace(f"{before},{between}{GAP}", f"{kept}{ITEM_SEPARATOR}{between}")
+    return pattern.replace(GAP, "")
 
 
 class OutlinesGrammar:

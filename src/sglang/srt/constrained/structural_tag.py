@@ -104,8 +104,7 @@ def _body(
     structure: Structure, trigger: str, spell: _Speller, json_options: Mapping[str, Any]
 ) -> str:
     """What follows a trigger."""
-    options = {name: value for name, value in json_options.items() if value is not None}
-    schema = json.dumps({**structure.schema, "x-guidance": options})
+    schema = json.dumps({**structure.schema, "x-guidance": json_options})
     begin = spell.pieces(structure.begin.removeprefix(trigger))
     return " ".join([*begin, f"%json {schema}", *spell.pieces(structure.end)])
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sglang.srt.constrained.ebnf_checks import parse_ebnf
 from sglang.srt.constrained.ebnf_text import to_text
 from sglang.srt.constrained.grammar import GrammarSpec, Unsupported, preview
-from sglang.srt.constrained.json_schema import read_schema
+from sglang.srt.constrained.json_schema import ITEM_SEPARATOR, KEY_SEPARATOR, read_schema
 from sglang.srt.constrained.plain_schema import beyond
 from sglang.srt.constrained.regex import for_xgrammar
 from sglang.srt.constrained.rehearsal import rehearse
@@ -33,7 +33,7 @@ KEYWORDS = {
 
 
 class XGrammarBackend:
-    """Implements ``grammar.Backend``; JSON has no white space, or is left to others."""
+    """Implements ``grammar.Backend``; JSON is left to others if other white space is wanted."""
 
     name = "xgrammar"
 
@@ -82,7 +82,9 @@ class XGrammarBackend:
             if (place := beyond(schema, KEYWORDS)) is not None:
                 raise Unsupported(f"not enforced: {place}")
             return self._compiler.compile_json_schema(
-                json.dumps(schema), any_whitespace=False, separators=(",", ":")
+                json.dumps(schema),
+                any_whitespace=False,
+                separators=(ITEM_SEPARATOR, KEY_SEPARATOR),
             )
         if spec.kind == "regex":
             return self._compiler.compile_regex(for_xgrammar(spec.text))

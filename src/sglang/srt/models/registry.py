@@ -53,10 +53,9 @@ class ModelTable(MutableMapping[str, type[Any]]):
         self._classes[name] = model
 
     def __delitem__(self, name: str) -> None:
-        if name not in self:
-            raise KeyError(name)
-        self._classes.pop(name, None)
-        self._built_in.pop(name, None)
+        # A class registered in the place of a built-in one uncovers it.
+        table: dict[str, Any] = self._classes if name in self._classes else self._built_in
+        del table[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._built_in, **self._classes})

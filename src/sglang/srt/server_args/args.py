@@ -187,7 +187,7 @@ class ServerArgs(ServingOptions, ModelOptions):
         None,
         "Regular expression of the white space allowed between the parts of a JSON document, for "
         "example '[ \\n\\t]*'.",
-        default_text="no white space",
+        default_text="a space after each comma and colon",
     )
 
     # ---- Speculative decoding --------------------------------------------------------
