@@ -284,7 +284,7 @@ def test_an_object_that_json_cannot_hold_is_refused() -> None:
     assert "cannot be written as JSON" in refusal({"json_schema": {"const": float("nan")}})
 
 
-@pytest.mark.parametrize("pair", itertools.combinations(GRAMMAR_KINDS, 2))
+@pytest.mark.parametrize("pair", list(itertools.combinations(GRAMMAR_KINDS, 2)))
 def test_only_one_grammar_can_be_set(pair: tuple[str, str]) -> None:
     message = refusal(dict.fromkeys(pair, "x"))
     assert message == (
