@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -52,6 +53,7 @@ class Window:
 
 def demo_windows(tokenizer: Tokenizer, seed: int) -> Iterator[Window]:
     """Conversations of the kind that the demo model was trained on."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from tools.demo_model.corpus import samples
     from tools.demo_model.rendering import segments
 
