@@ -1,4 +1,4 @@
-"""What each quantisation costs in accuracy: perplexity and logits beside those of float32.
+"""What each quantization costs in accuracy: perplexity and logits beside those of float32.
 
     python benchmarks/quantization.py                     # the demo model and its own kind of text
     python benchmarks/quantization.py --model-path DIR --text FILE

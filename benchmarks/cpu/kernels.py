@@ -1,6 +1,6 @@
 """Times the CPU kernels beside torch doing the same work, and prints the ratios.
 
-Products with quantised weights stand beside our own with bfloat16 weights.
+Products with quantized weights stand beside our own with bfloat16 weights.
 
     python benchmarks/cpu/kernels.py [--isa avx2] [--only linear] [--seconds 0.2]
 
@@ -104,19 +104,19 @@ def linear_row(kernels: CpuKernels, dtype: torch.dtype, m: int, n: int, k: int) 
     )
 
 
-def quantised_row(kernels: CpuKernels, scheme: WeightScheme, m: int, n: int, k: int) -> Row:
+def quantized_row(kernels: CpuKernels, scheme: WeightScheme, m: int, n: int, k: int) -> Row:
     weight, x = torch.randn(n, k).bfloat16(), torch.randn(m, k).bfloat16()
     codes = kernels.quantize_weight(weight, scheme)
     size = kernels.pack_linear(codes).data.numel()
     sets = max(SETS, OUT_OF_CACHE // size)
-    quantised = [kernels.pack_linear(codes) for _ in range(sets)]
+    quantized = [kernels.pack_linear(codes) for _ in range(sets)]
     exact = [kernels.pack_linear(weight) for _ in range(sets)]
     kind = f"int{scheme.bits}" + (f"-{scheme.group_size}" if scheme.group_size else "")
     return Row(
-        f"quantised {kind}, int{scheme.activation_bits} M={m} N={n} K={k}",
+        f"quantized {kind}, int{scheme.activation_bits} M={m} N={n} K={k}",
         size,
         2 * m * n * k,
-        lambda i: kernels.linear(x, quantised[i]),
+        lambda i: kernels.linear(x, quantized[i]),
         lambda i: kernels.linear(x, exact[i]),
         sets,
         2 * n * k,
@@ -240,7 +240,7 @@ def main() -> None:
         *(lambda m=m: linear_row(kernels, bf16, m, 4096, 1024) for m in (1, 4, 8, 16, 32, 64, 256)),
         *(lambda m=m: linear_row(kernels, f32, m, 4096, 1024) for m in (1, 8, 64)),
         *(
-            lambda m=m, scheme=scheme: quantised_row(kernels, scheme, m, 4096, 1024)
+            lambda m=m, scheme=scheme: quantized_row(kernels, scheme, m, 4096, 1024)
             for scheme in SCHEMES
             for m in (1, 4, 8, 16, 32, 64, 256, 512)
         ),

@@ -29,6 +29,12 @@ NEEDED_FEATURES = {
     "avx2": {"avx2", "fma"},
     "portable": set(),
 }
+AVX512_VNNI = {"avx2", "fma", "avx512_vnni", "avx512f", "avx512vl"}
+AVX_VNNI_BY_AVX512 = (
+    *("-march=x86-64", "-mavx2", "-mfma"),
+    *("-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=256"),
+    *("-include", str(Path(__file__).with_name("vnni_by_avx512.h"))),
+)
 
 
 def cpu_features() -> set[str]:
@@ -47,9 +53,11 @@ def kernels_for(isa: str) -> CpuKernels:
 
 
 @pytest.fixture(params=[isa for isa in ISA_FLAGS if isa != "native"])
-def kernels(request: pytest.FixtureRequest) -> CpuKernels:
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> CpuKernels:
     missing = NEEDED_FEATURES[request.param] - cpu_features()
-    if missing:
+    if missing == {"avx_vnni"} and cpu_features() >= AVX512_VNNI:
+        monkeypatch.setitem(ISA_FLAGS, request.param, AVX_VNNI_BY_AVX512)
+    elif missing:
         pytest.skip(f"this CPU lacks {', '.join(sorted(missing))}")
     if not os.environ.get("CC") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
         pytest.skip("no C compiler")

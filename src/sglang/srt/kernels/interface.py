@@ -23,7 +23,7 @@ class PackedLinear:
     """A weight matrix [N, K] in the layout of the kernels that packed it, readable by them alone.
 
     Without a scheme its elements keep the weight's dtype, which must be that of the activations;
-    with one it is quantised, and activations may have any dtype.
+    with one it is quantized, and activations may have any dtype.
     """
 
     data: torch.Tensor
@@ -31,7 +31,7 @@ class PackedLinear:
     in_features: int
     scheme: WeightScheme | None = None
     scales: torch.Tensor | None = None
-    """Of a quantised matrix, where they are not part of ``data``."""
+    """Of a quantized matrix, where they are not part of ``data``."""
 
 
 class Kernels(Protocol):

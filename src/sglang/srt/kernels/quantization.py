@@ -131,7 +131,7 @@ def check_in_features(count: int) -> None:
     """Raises ValueError where sums of so many products might not fit 32 bits."""
     if count > MAX_IN_FEATURES:
         raise ValueError(
-            f"matrices of {count} inputs cannot be quantised: the most are {MAX_IN_FEATURES}"
+            f"matrices of {count} inputs cannot be quantized: the most are {MAX_IN_FEATURES}"
         )
 
 

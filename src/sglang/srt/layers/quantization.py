@@ -1,4 +1,4 @@
-"""The quantisations that can be asked for by name, and what each does to which matrix."""
+"""The quantizations that can be asked for by name, and what each does to which matrix."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def load_layer(
 ) -> DecoderLayer:
     """Read block ``index``; its matrices are packed at once, so that no more than one is double.
 
-    ``scheme`` says how they are quantised, if they are.
+    ``scheme`` says how they are quantized, if they are.
     """
     prefix = names.layer.format(index)
     hidden, inner = config.hidden_size, config.intermediate_size

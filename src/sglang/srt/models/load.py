@@ -43,12 +43,12 @@ def load_model(
         raise ModelLoadError(f"tensor parallelism (tp_size {tp_size}) is not implemented yet")
     if config.quantization and device.type != "cpu":
         raise ModelLoadError(
-            f"quantisation ({config.quantization}) is implemented on CPUs only so far, "
+            f"quantization ({config.quantization}) is implemented on CPUs only so far, "
             f"not on {device.type}"
         )
     if config.quantization and not getattr(model_class, "supports_quantization", False):
         raise ModelLoadError(
-            f"{model_class.__name__} cannot be quantised ({config.quantization}): its class does "
+            f"{model_class.__name__} cannot be quantized ({config.quantization}): its class does "
             "not set supports_quantization"
         )
     stored = config.hf_config.get("quantization_config")

@@ -281,7 +281,7 @@ class ServerArgs(ServingOptions, ModelOptions):
     )
     torchao_config: str = OPTIMIZATION.option(
         "",
-        "Quantise the weights while loading, by torchao's names but without torchao. int8dq: 8-bit "
+        "Quantize the weights while loading, by torchao's names but without torchao. int8dq: 8-bit "
         "weights, 8-bit activations with a scale a token. int8wo: 8-bit weights, activations "
         "with 16 bits. int4wo-GROUP: 4-bit weights with a scale for each GROUP inputs of an "
         "output channel, on a CPU with 8-bit activations that have a scale for each GROUP inputs "

@@ -53,7 +53,7 @@ class ModelOptions:
     )
     quantization: str | None = MODEL.option(
         None,
-        "Quantise the weights while loading. w8a8_int8: 8-bit weights with a scale an output "
+        "Quantize the weights while loading. w8a8_int8: 8-bit weights with a scale an output "
         "channel, 8-bit activations with a scale a token (the same as --torchao-config int8dq).",
         choices=("w8a8_int8",),
         planned=(

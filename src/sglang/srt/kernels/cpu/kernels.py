@@ -18,7 +18,7 @@ from sglang.srt.kernels.cpu.attention import AttentionCalls
 from sglang.srt.kernels.cpu.build import load_library
 from sglang.srt.kernels.cpu.checks import DTYPE_CODES, check_indices, describe, row_stride
 from sglang.srt.kernels.cpu.huge_pages import HugePages
-from sglang.srt.kernels.cpu.quantised_linear import QuantisedLinears
+from sglang.srt.kernels.cpu.quantized_linear import QuantizedLinears
 from sglang.srt.kernels.cpu.recording import Counts, NotRecordable, Operation, Recording, Tape
 from sglang.srt.kernels.interface import PackedLinear
 from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme
@@ -54,7 +54,7 @@ class CpuKernels:
         self._best_tokens = Operation(library.best_tokens, BEST_TOKENS, counts_rows_at=3)
         self._mask_tokens = Operation(library.mask_tokens, MASK_TOKENS, counts_rows_at=3)
         self._pack_linear = Operation(library.pack_linear, PACK, counts_rows_at=2)
-        self._quantised = QuantisedLinears(library, call=self._call, allocate=self.allocate)
+        self._quantized = QuantizedLinears(library, call=self._call, allocate=self.allocate)
         self._replay = library.replay
         self._packed_bytes = library.packed_bytes
         self._packed_bytes.argtypes = [ctypes.c_int64] * 3
@@ -234,11 +234,11 @@ class CpuKernels:
         code = DTYPE_CODES.get(weight.dtype)
         if code is None:
             return self._fallback().quantize_weight(weight, scheme)
-        return self._quantised.quantize(weight, scheme, code)
+        return self._quantized.quantize(weight, scheme, code)
 
     def pack_linear(self, weight: torch.Tensor | QuantizedWeight) -> PackedLinear:
         if isinstance(weight, QuantizedWeight):
-            return self._quantised.pack(weight)
+            return self._quantized.pack(weight)
         if weight.dim() != 2:
             raise ValueError(f"weight must be [N, K], got {describe(weight)}")
         code = DTYPE_CODES.get(weight.dtype)
@@ -282,7 +282,7 @@ class CpuKernels:
         if scheme is None:
             done = self._call(self._linear, *addresses, *sizes)
         else:
-            done = self._quantised.multiply(scheme, *addresses, *sizes)
+            done = self._quantized.multiply(scheme, *addresses, *sizes)
         if not done:
             raise MemoryError(f"no memory for the product of {rows} rows of {k}")
         return out

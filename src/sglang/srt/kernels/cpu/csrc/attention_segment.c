@@ -32,7 +32,8 @@ void clear_state(const Plan *p, const State *s, long rows) {
 
 Head head_of(const Plan *p, const Workspace *w, const Task *t, int i, const State *s) {
     const Attention *a = p->args;
-    long rows = head_rows(p, t), first = rows * i, space = ROUND_UP(rows, w->kernel->together) * a->head_dim;
+    long rows = head_rows(p, t), first = rows * i;
+    long space = ROUND_UP(rows, w->kernel->together) * a->head_dim;
     long queries = a->q_indptr[t->seq + 1] - a->q_indptr[t->seq];
     return (Head){.queries = w->queries + i * space * sizeof(float),
                   .rows = rows,

@@ -97,8 +97,7 @@ INLINE void run_share(const Product *p, Share share, Weight kind) {
     long steps = kind == WEIGHT_PAIRS ? (l->k + 1) / 2 : l->k;
     for (long panel = share.panel_begin; panel < share.panel_end; panel++)
         for (long row = share.row_begin; row < share.row_end;) {
-            long blocks = (share.row_end - row + ROWS - 1) / ROWS;
-            int rows = (int)((share.row_end - row + blocks - 1) / blocks);
+            int rows = block_rows(share.row_end - row, ROWS);
             multiply_rows(rows, kind, p->x + row * p->x_stride, p->x_stride,
                           l->packed + panel * bytes, steps, sums);
             store_rows(l, row, rows, panel * PANEL, sums);

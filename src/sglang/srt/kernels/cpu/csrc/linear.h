@@ -55,3 +55,9 @@ static inline Share division_share(const Division *d, long m, long i) {
     return (Share){panel, MIN(panel + d->panel_step, d->panels), m * part / d->row_parts,
                    m * (part + 1) / d->row_parts};
 }
+
+/* The size of the next of the fewest blocks of at most `most` rows, all of nearly one size. */
+static inline int block_rows(long left, long most) {
+    long blocks = (left + most - 1) / most;
+    return (int)((left + blocks - 1) / blocks);
+}

@@ -1,9 +1,9 @@
-/* out[M, N] = x[M, K] W^T + bias with 4-bit weights, see linear_quantised.h.
+/* out[M, N] = x[M, K] W^T + bias with 4-bit weights, see linear_quantized.h.
  *
  * The integer sum of a group is exact; the groups are added as floats in their order: a row's bits
  * do not depend on the batch it is in.
  */
-#include "linear_quantised.h"
+#include "linear_quantized.h"
 
 #if defined(VF_AVX512)
 enum { ROWS = 6 }; /* times 2 vectors of integer and 2 of float sums: 24 of 32 registers */
@@ -12,14 +12,8 @@ enum { ROWS = 4 };
 #endif
 enum { PREFETCH_BYTES = 4096 };
 
-typedef struct {
-    const QuantisedLinear *args;
-    QuantisedRows x;
-    Division division;
-} Product;
-
 /* totals[rows][PANEL] = x[rows] * panel; `rows` is a compile-time constant. */
-INLINE void multiply_panel(int rows, const QuantisedRows *q, long row, const uint8_t *panel,
+INLINE void multiply_panel(int rows, const QuantizedRows *q, long row, const uint8_t *panel,
                            long k, long group, float *totals) {
     const dot_int *x = q->values + row * q->stride;
     const float *scales = q->scales + row * q->groups;
@@ -67,7 +61,7 @@ INLINE void multiply_panel(int rows, const QuantisedRows *q, long row, const uin
 #define CASE(R) \
     case R: multiply_panel(R, q, row, panel, k, group, totals); break;
 
-static void multiply_rows(int rows, const QuantisedRows *q, long row, const uint8_t *panel, long k,
+static void multiply_rows(int rows, const QuantizedRows *q, long row, const uint8_t *panel, long k,
                           long group, float *totals) {
     switch (rows) {
         CASE(1) CASE(2) CASE(3) CASE(4)
@@ -77,7 +71,7 @@ static void multiply_rows(int rows, const QuantisedRows *q, long row, const uint
     }
 }
 
-static void store_rows(const QuantisedLinear *l, long row, int rows, long column,
+static void store_rows(const QuantizedLinear *l, long row, int rows, long column,
                        const float *totals) {
     long columns = MIN(PANEL, l->n - column);
     for (int r = 0; r < rows; r++) {
@@ -90,28 +84,24 @@ static void store_rows(const QuantisedLinear *l, long row, int rows, long column
     }
 }
 
-static void product_task(const void *context, long i, int thread) {
-    const Product *p = context;
-    const QuantisedLinear *l = p->args;
-    (void)thread;
+static void multiply_block(const Product *p, long row, int rows, long column,
+                           const uint8_t *panel) {
     float totals[ROWS * PANEL] __attribute__((aligned(64)));
-    size_t bytes = int4_panel_bytes(l->k, l->group);
-    Share share = division_share(&p->division, l->m, i);
-    for (long panel = share.panel_begin; panel < share.panel_end; panel++)
-        for (long row = share.row_begin; row < share.row_end;) {
-            long blocks = (share.row_end - row + ROWS - 1) / ROWS;
-            int rows = (int)((share.row_end - row + blocks - 1) / blocks);
-            multiply_rows(rows, &p->x, row, l->packed + panel * bytes, l->k, l->group, totals);
-            store_rows(l, row, rows, panel * PANEL, totals);
-            row += rows;
-        }
+    multiply_rows(rows, &p->x, row, panel, p->args->k, p->args->group, totals);
+    store_rows(p->args, row, rows, column, totals);
+}
+
+static void product_task(const void *product, long i, int thread) {
+    (void)thread;
+    multiply_share(product, i, ROWS, multiply_block);
 }
 
 /* 0, or -1 when memory is out. */
-EXPORT int linear_int4(const QuantisedLinear *l) {
+EXPORT int linear_int4(const QuantizedLinear *l) {
     if (l->m == 0) return 0;
-    Product p = {.args = l, .division = divide_product(l->m, l->n, l->k, l->k, 4 * ROWS)};
-    if (!quantise_rows(l, l->group, NIBBLE_OFFSET, &p.x)) return -1;
+    Product p = {.args = l, .division = divide_product(l->m, l->n, l->k, l->k, 4 * ROWS),
+                 .panel_bytes = int4_panel_bytes(l->k, l->group)};
+    if (!quantize_rows(l, l->group, NIBBLE_OFFSET, &p.x)) return -1;
     parallel_streams(division_count(&p.division), p.division.threads, product_task, &p);
     return 0;
 }

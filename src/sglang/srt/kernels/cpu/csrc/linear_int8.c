@@ -1,9 +1,9 @@
-/* out[M, N] = x[M, K] W^T + bias with 8-bit weights, see linear_quantised.h.
+/* out[M, N] = x[M, K] W^T + bias with 8-bit weights, see linear_quantized.h.
  *
  * The integer sums are exact and turned into floats by one fixed formula: a row's bits do not
  * depend on the batch it is in.
  */
-#include "linear_quantised.h"
+#include "linear_quantized.h"
 
 #if defined(VF_AVX512)
 enum { ROWS = 12 }; /* times 2 vectors of sums: 24 of 32 registers */
@@ -11,12 +11,6 @@ enum { ROWS = 12 }; /* times 2 vectors of sums: 24 of 32 registers */
 enum { ROWS = 6 }; /* 12 of 16; even, for activations of two parts */
 #endif
 enum { PREFETCH_BYTES = 4096 };
-
-typedef struct {
-    const QuantisedLinear *args;
-    QuantisedRows x;
-    Division division;
-} Product;
 
 /* sums[rows][PANEL] = starts[rows] + x[rows] * panel; `rows` is a compile-time constant. */
 INLINE void multiply_panel(int rows, const dot_int *x, long stride, const int32_t *starts,
@@ -60,7 +54,7 @@ static void multiply_rows(int rows, const dot_int *x, long stride, const int32_t
 
 static void store_rows(const Product *p, long row, int rows, long column, const int32_t *sums,
                        const float *weight_scales) {
-    const QuantisedLinear *l = p->args;
+    const QuantizedLinear *l = p->args;
     long columns = MIN(PANEL, l->n - column);
     for (int r = 0; r < rows; r++) {
         char *out = (char *)l->out + (row + r) * l->n * dtype_size((int)l->out_dtype);
@@ -77,34 +71,28 @@ static void store_rows(const Product *p, long row, int rows, long column, const 
     }
 }
 
-static void product_task(const void *context, long i, int thread) {
-    const Product *p = context;
-    const QuantisedLinear *l = p->args;
-    const QuantisedRows *x = &p->x;
-    (void)thread;
+static void multiply_block(const Product *p, long row, int rows, long column,
+                           const uint8_t *panel) {
+    const QuantizedRows *x = &p->x;
+    long parts = p->args->parts, steps = dot_steps(p->args->k);
     int32_t sums[ROWS * PANEL] __attribute__((aligned(64)));
-    size_t bytes = int8_panel_bytes(l->k);
-    long parts = l->parts, most = ROWS / parts, steps = dot_steps(l->k);
-    Share share = division_share(&p->division, l->m, i);
-    for (long panel = share.panel_begin; panel < share.panel_end; panel++) {
-        const uint8_t *codes = l->packed + panel * bytes;
-        for (long row = share.row_begin; row < share.row_end;) {
-            long blocks = (share.row_end - row + most - 1) / most;
-            int rows = (int)((share.row_end - row + blocks - 1) / blocks);
-            multiply_rows(rows * (int)parts, x->values + row * parts * x->stride, x->stride,
-                          x->starts + row * parts, codes, steps, sums);
-            store_rows(p, row, rows, panel * PANEL, sums,
-                       (const float *)(codes + steps * INT8_STEP));
-            row += rows;
-        }
-    }
+    multiply_rows(rows * (int)parts, x->values + row * parts * x->stride, x->stride,
+                  x->starts + row * parts, panel, steps, sums);
+    store_rows(p, row, rows, column, sums, (const float *)(panel + steps * INT8_STEP));
+}
+
+static void product_task(const void *product, long i, int thread) {
+    const Product *p = product;
+    (void)thread;
+    multiply_share(p, i, ROWS / p->args->parts, multiply_block);
 }
 
 /* 0, or -1 when memory is out. */
-EXPORT int linear_int8(const QuantisedLinear *l) {
+EXPORT int linear_int8(const QuantizedLinear *l) {
     if (l->m == 0) return 0;
-    Product p = {.args = l, .division = divide_product(l->m, l->n, l->k, l->k * l->parts, 4 * ROWS / l->parts)};
-    if (!quantise_rows(l, MAX(l->k, 1), DOT_OFFSET, &p.x)) return -1;
+    Division division = divide_product(l->m, l->n, l->k, l->k * l->parts, 4 * ROWS / l->parts);
+    Product p = {.args = l, .division = division, .panel_bytes = int8_panel_bytes(l->k)};
+    if (!quantize_rows(l, MAX(l->k, 1), DOT_OFFSET, &p.x)) return -1;
     parallel_streams(division_count(&p.division), p.division.threads, product_task, &p);
     return 0;
 }

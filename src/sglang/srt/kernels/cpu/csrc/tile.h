@@ -1,5 +1,5 @@
-/* What the loops of matrix products are made of, for elements of 4 bytes: a float, or (`dot`) a pair
- * of bfloat16 that belong to k = 2i and 2i + 1, for the bfloat16 dot-product instruction. */
+/* What the loops of matrix products are made of, for elements of 4 bytes: a float, or (`dot`) a
+ * pair of bfloat16 that belong to k = 2i and 2i + 1, for the bfloat16 dot-product instruction. */
 #pragma once
 
 #include "simd.h"

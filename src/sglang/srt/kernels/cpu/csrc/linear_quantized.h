@@ -28,7 +28,7 @@ typedef struct {
     int64_t m, n, k, x_stride, dtype, out_dtype;
     int64_t parts; /* 1: 8-bit activations, 2: 16-bit (8-bit weights only) */
     int64_t group; /* of 4-bit weights, a multiple of 32 */
-} QuantisedLinear;
+} QuantizedLinear;
 
 static inline long dot_steps(long k) { return (k + DOT_DEPTH - 1) / DOT_DEPTH; }
 
@@ -53,14 +53,38 @@ typedef struct {
     float *scales;
     int32_t *starts; /* where the sums of a group begin: -offset times the sum of its values */
     long groups;
-} QuantisedRows;
+} QuantizedRows;
 
 /* The rows of l->x in scratch memory, in groups of `group`, for weights stored with `offset` added.
  * False when memory is out. */
-bool quantise_rows(const QuantisedLinear *l, long group, int offset, QuantisedRows *rows);
+bool quantize_rows(const QuantizedLinear *l, long group, int offset, QuantizedRows *rows);
 
 /* values[i] = round(x[i] / scale) for i < n, and zeros up to the next multiple of VF_WIDTH; the
  * largest magnitude becomes 127 (parts 1) or 127 * PART_BASE in two parts `stride` apart (parts
  * 2). sums[parts]. Returns the scale. A NaN in x makes it NaN. */
-float quantise_values(const void *x, int dtype, long begin, long n, int parts, dot_int *values,
+float quantize_values(const void *x, int dtype, long begin, long n, int parts, dot_int *values,
                       long stride, int32_t *sums);
+
+/* A product under way. */
+typedef struct {
+    const QuantizedLinear *args;
+    QuantizedRows x;
+    Division division;
+    size_t panel_bytes;
+} Product;
+
+/* Multiplies `rows` rows from `row` on by the panel of `column` and stores what comes out. */
+typedef void MultiplyBlock(const Product *p, long row, int rows, long column, const uint8_t *panel);
+
+/* Share i, panel by panel in blocks of at most `most` rows. */
+INLINE void multiply_share(const Product *p, long i, long most, MultiplyBlock multiply) {
+    Share share = division_share(&p->division, p->args->m, i);
+    for (long panel = share.panel_begin; panel < share.panel_end; panel++) {
+        const uint8_t *at = p->args->packed + panel * p->panel_bytes;
+        for (long row = share.row_begin; row < share.row_end;) {
+            int rows = block_rows(share.row_end - row, most);
+            multiply(p, row, rows, panel * PANEL, at);
+            row += rows;
+        }
+    }
+}

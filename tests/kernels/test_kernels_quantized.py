@@ -68,7 +68,7 @@ def test_equals_the_reference(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("n", "k"), SHAPES)
-def test_weights_are_quantised_as_by_the_reference(
+def test_weights_are_quantized_as_by_the_reference(
     kernels: CpuKernels, scheme: WeightScheme, dtype: torch.dtype, n: int, k: int
 ) -> None:
     weight = randn(n, k, dtype=dtype)
@@ -228,7 +228,7 @@ def test_relative_error_of_normal_activations(bits: int, largest: float) -> None
     assert error.norm() / x.norm() < largest
 
 
-def test_reference_product_is_that_of_the_dequantised_weight() -> None:
+def test_reference_product_is_that_of_the_dequantized_weight() -> None:
     for scheme in SCHEMES.values():
         weight, x = quantize_weight(randn(20, 300), scheme), randn(5, 300, seed=1)
         integers, scales = quantize_activations(x, scheme.group_size or 300, scheme.activation_bits)

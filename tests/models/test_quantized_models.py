@@ -1,4 +1,4 @@
-"""Quantised models: the answer of a request alone, and close to that of the exact weights."""
+"""Quantized models: the answer of a request alone, and close to that of the exact weights."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_unknown_names_are_refused() -> None:
         quantization_named("int2")
 
 
-def test_a_class_that_does_not_quantise_is_refused(
+def test_a_class_that_does_not_quantize_is_refused(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Plain:
@@ -160,7 +160,7 @@ def test_a_class_that_does_not_quantise_is_refused(
 
     monkeypatch.setitem(ModelRegistry.models, "LlamaForCausalLM", Plain)
     monkeypatch.setitem(ModelRegistry.models, "Qwen2ForCausalLM", Plain)
-    with pytest.raises(ModelLoadError, match="Plain cannot be quantised"):
+    with pytest.raises(ModelLoadError, match="Plain cannot be quantized"):
         load_tiny(checkpoint, quantization="int8dq")
 
 

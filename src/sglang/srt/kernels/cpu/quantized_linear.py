@@ -13,13 +13,13 @@ from sglang.srt.kernels.interface import PackedLinear
 from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme, check_in_features
 
 # The C structs of the same names: addresses, then int64_t.
-QUANTISE_WEIGHT = Struct("@3P4q")
-PACK_QUANTISED = Struct("@3P3q")
-QUANTISED_LINEAR = Struct("@4P8q")
+QUANTIZE_WEIGHT = Struct("@3P4q")
+PACK_QUANTIZED = Struct("@3P3q")
+QUANTIZED_LINEAR = Struct("@4P8q")
 
 
-class QuantisedLinears:
-    """The part of ``CpuKernels`` that deals with quantised weights.
+class QuantizedLinears:
+    """The part of ``CpuKernels`` that deals with quantized weights.
 
     ``call`` runs an operation or notes it, ``allocate`` makes room for what stays.
     """
@@ -32,13 +32,13 @@ class QuantisedLinears:
         allocate: Callable[[tuple[int, ...], torch.dtype], torch.Tensor],
     ) -> None:
         self._call, self._allocate = call, allocate
-        self._quantise = Operation(library.quantise_weight, QUANTISE_WEIGHT, counts_rows_at=3)
-        self._pack = Operation(library.pack_quantised, PACK_QUANTISED, counts_rows_at=3)
+        self._quantize = Operation(library.quantize_weight, QUANTIZE_WEIGHT, counts_rows_at=3)
+        self._pack = Operation(library.pack_quantized, PACK_QUANTIZED, counts_rows_at=3)
         self._products = {
-            8: Operation(library.linear_int8, QUANTISED_LINEAR, counts_rows_at=4),
-            4: Operation(library.linear_int4, QUANTISED_LINEAR, counts_rows_at=4),
+            8: Operation(library.linear_int8, QUANTIZED_LINEAR, counts_rows_at=4),
+            4: Operation(library.linear_int4, QUANTIZED_LINEAR, counts_rows_at=4),
         }
-        self._bytes = library.quantised_bytes
+        self._bytes = library.quantized_bytes
         self._bytes.argtypes = [ctypes.c_int64] * 3
         self._bytes.restype = ctypes.c_int64
 
@@ -53,7 +53,7 @@ class QuantisedLinears:
         else:
             scales = torch.empty(n, dtype=torch.float32)
         self._call(
-            self._quantise,
+            self._quantize,
             weight.data_ptr(),
             codes.data_ptr(),
             scales.data_ptr(),

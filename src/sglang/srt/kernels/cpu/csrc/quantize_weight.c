@@ -3,7 +3,7 @@
 
 enum { MAX_GROUP = 256 /* the caller checks */, CANDIDATES = 13 };
 
-/* The argument of quantise_weight: weight contiguous [n, k] of `dtype`, codes [n, k]. With `group`
+/* The argument of quantize_weight: weight contiguous [n, k] of `dtype`, codes [n, k]. With `group`
  * 0 the codes are -127 .. 127 and scales is float [n], one for each row; else -8 .. 7 and bfloat16
  * [n, groups], one for each `group` values of a row. */
 typedef struct {
@@ -11,7 +11,7 @@ typedef struct {
     int8_t *codes;
     void *scales;
     int64_t n, k, dtype, group;
-} QuantiseWeight;
+} QuantizeWeight;
 
 /* round(x / scale) in low .. high, as floats. */
 INLINE vf codes_of(vf x, vf inverse, float low, float high) {
@@ -69,13 +69,13 @@ static bf16 best_scale(const float *x, long n) {
 }
 
 /* Values [first, first + n) of a row; fewer than VF_WIDTH zeros follow. */
-static void load_values(const QuantiseWeight *q, long row, long first, long n, float *values) {
+static void load_values(const QuantizeWeight *q, long row, long first, long n, float *values) {
     const char *weight = (const char *)q->weight + row * q->k * dtype_size((int)q->dtype);
     for (long c = 0; c < n; c += VF_WIDTH)
         vf_store(values + c, row_load(weight, (int)q->dtype, first + c, n - c));
 }
 
-static void quantise_int8(const QuantiseWeight *q, long row) {
+static void quantize_int8(const QuantizeWeight *q, long row) {
     float values[MAX_GROUP], top = 0.0f;
     for (long c = 0; c < q->k; c += MAX_GROUP) {
         long n = MIN(MAX_GROUP, q->k - c);
@@ -91,7 +91,7 @@ static void quantise_int8(const QuantiseWeight *q, long row) {
     }
 }
 
-static void quantise_int4(const QuantiseWeight *q, long row) {
+static void quantize_int4(const QuantizeWeight *q, long row) {
     float values[MAX_GROUP];
     long groups = (q->k + q->group - 1) / q->group;
     for (long g = 0; g < groups; g++) {
@@ -103,14 +103,14 @@ static void quantise_int4(const QuantiseWeight *q, long row) {
     }
 }
 
-static void quantise_range(const void *context, long begin, long end) {
-    const QuantiseWeight *q = context;
+static void quantize_range(const void *context, long begin, long end) {
+    const QuantizeWeight *q = context;
     for (long row = begin; row < end; row++)
-        if (q->group) quantise_int4(q, row);
-        else quantise_int8(q, row);
+        if (q->group) quantize_int4(q, row);
+        else quantize_int8(q, row);
 }
 
-EXPORT int quantise_weight(const QuantiseWeight *q) {
-    parallel_ranges(q->n, 4, quantise_range, q);
+EXPORT int quantize_weight(const QuantizeWeight *q) {
+    parallel_ranges(q->n, 4, quantize_range, q);
     return 0;
 }

@@ -1,31 +1,31 @@
-/* Compares the products with quantised weights with plain loops; exit status 0 if all agree.
+/* Compares the products with quantized weights with plain loops; exit status 0 if all agree.
  *
  * It is compiled together with the kernels for instruction sets that this machine may not have,
  * and run by an emulator.
  */
 #include <stdio.h>
 
-#include "linear_quantised.h"
+#include "linear_quantized.h"
 
 typedef struct {
     const void *weight;
     int8_t *codes;
     void *scales;
     int64_t n, k, dtype, group;
-} QuantiseWeight;
+} QuantizeWeight;
 
 typedef struct {
     const int8_t *codes;
     const void *scales;
     uint8_t *packed;
     int64_t n, k, group;
-} PackQuantised;
+} PackQuantized;
 
-int quantise_weight(const QuantiseWeight *q);
-int pack_quantised(const PackQuantised *p);
-int64_t quantised_bytes(int64_t n, int64_t k, int64_t group);
-int linear_int8(const QuantisedLinear *l);
-int linear_int4(const QuantisedLinear *l);
+int quantize_weight(const QuantizeWeight *q);
+int pack_quantized(const PackQuantized *p);
+int64_t quantized_bytes(int64_t n, int64_t k, int64_t group);
+int linear_int8(const QuantizedLinear *l);
+int linear_int4(const QuantizedLinear *l);
 
 int omp_get_max_threads(void) { return 2; }
 
@@ -61,10 +61,10 @@ static double worst(long m, long n, long k, long group, long parts) {
     static int8_t codes[N * K];
     for (long i = 0; i < m * k; i++) x[i] = uniform();
     for (long i = 0; i < n * k; i++) weight[i] = uniform();
-    uint8_t *packed = aligned_alloc(64, ROUND_UP(quantised_bytes(n, k, group), 64));
-    quantise_weight(&(QuantiseWeight){weight, codes, scales, n, k, DTYPE_F32, group});
-    pack_quantised(&(PackQuantised){codes, scales, packed, n, k, group});
-    QuantisedLinear l = {x, packed, NULL, out, m, n, k, k, DTYPE_F32, DTYPE_F32, parts, group};
+    uint8_t *packed = aligned_alloc(64, ROUND_UP(quantized_bytes(n, k, group), 64));
+    quantize_weight(&(QuantizeWeight){weight, codes, scales, n, k, DTYPE_F32, group});
+    pack_quantized(&(PackQuantized){codes, scales, packed, n, k, group});
+    QuantizedLinear l = {x, packed, NULL, out, m, n, k, k, DTYPE_F32, DTYPE_F32, parts, group};
     if (group ? linear_int4(&l) : linear_int8(&l)) return INFINITY;
     double difference = 0.0, largest = 1e-30;
     float top = parts == 2 ? 127.0f * PART_BASE : 127.0f;

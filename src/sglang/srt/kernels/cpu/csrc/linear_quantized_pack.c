@@ -1,20 +1,20 @@
-/* Codes into panels, see linear_quantised.h. */
-#include "linear_quantised.h"
+/* Codes into panels, see linear_quantized.h. */
+#include "linear_quantized.h"
 
-/* The argument of pack_quantised: codes contiguous [n, k]; scales as quantise_weight makes them,
- * of `group` 0 for 8 bits; packed of quantised_bytes(n, k, group) bytes. */
+/* The argument of pack_quantized: codes contiguous [n, k]; scales as quantize_weight makes them,
+ * of `group` 0 for 8 bits; packed of quantized_bytes(n, k, group) bytes. */
 typedef struct {
     const int8_t *codes;
     const void *scales;
     uint8_t *packed;
     int64_t n, k, group;
-} PackQuantised;
+} PackQuantized;
 
-static uint8_t code_at(const PackQuantised *p, long row, long k) {
+static uint8_t code_at(const PackQuantized *p, long row, long k) {
     return row < p->n && k < p->k ? (uint8_t)p->codes[row * p->k + k] : 0;
 }
 
-static void pack_int8(const PackQuantised *p, long panel, uint8_t *to) {
+static void pack_int8(const PackQuantized *p, long panel, uint8_t *to) {
     for (long i = 0; i < dot_steps(p->k); i++)
         for (int column = 0; column < PANEL; column++)
             for (int d = 0; d < DOT_DEPTH; d++)
@@ -26,7 +26,7 @@ static void pack_int8(const PackQuantised *p, long panel, uint8_t *to) {
     }
 }
 
-static void pack_int4(const PackQuantised *p, long panel, uint8_t *to) {
+static void pack_int4(const PackQuantized *p, long panel, uint8_t *to) {
     long groups = (p->k + p->group - 1) / p->group;
     for (long g = 0; g < groups; g++) {
         for (int column = 0; column < PANEL; column++) {
@@ -48,7 +48,7 @@ static void pack_int4(const PackQuantised *p, long panel, uint8_t *to) {
 }
 
 static void pack_range(const void *context, long begin, long end) {
-    const PackQuantised *p = context;
+    const PackQuantized *p = context;
     for (long panel = begin; panel < end; panel++)
         if (p->group) pack_int4(p, panel, p->packed + panel * int4_panel_bytes(p->k, p->group));
         else pack_int8(p, panel, p->packed + panel * int8_panel_bytes(p->k));
@@ -56,11 +56,11 @@ static void pack_range(const void *context, long begin, long end) {
 
 static int64_t panel_count(int64_t n) { return (n + PANEL - 1) / PANEL; }
 
-EXPORT int64_t quantised_bytes(int64_t n, int64_t k, int64_t group) {
+EXPORT int64_t quantized_bytes(int64_t n, int64_t k, int64_t group) {
     return panel_count(n) * (int64_t)(group ? int4_panel_bytes(k, group) : int8_panel_bytes(k));
 }
 
-EXPORT int pack_quantised(const PackQuantised *p) {
+EXPORT int pack_quantized(const PackQuantized *p) {
     parallel_ranges(panel_count(p->n), 4, pack_range, p);
     return 0;
 }

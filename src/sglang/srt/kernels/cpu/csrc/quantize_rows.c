@@ -1,5 +1,5 @@
-/* Rows of activations to integers, see linear_quantised.h. */
-#include "linear_quantised.h"
+/* Rows of activations to integers, see linear_quantized.h. */
+#include "linear_quantized.h"
 
 /* Magnitudes are compared as integers, where a NaN is larger than any number. */
 static float largest_magnitude(const void *x, int dtype, long begin, long n) {
@@ -32,7 +32,7 @@ static int32_t lane_sum(vi32 x) {
     return sum;
 }
 
-INLINE float quantise(const void *x, int dtype, long begin, long n, int parts, dot_int *values,
+INLINE float quantize(const void *x, int dtype, long begin, long n, int parts, dot_int *values,
                       long stride, int32_t *sums) {
     const float top = parts == 2 ? 127.0f * PART_BASE : 127.0f;
     float largest = largest_magnitude(x, dtype, begin, n);
@@ -57,27 +57,27 @@ INLINE float quantise(const void *x, int dtype, long begin, long n, int parts, d
     return nothing ? 0.0f : largest / top;
 }
 
-float quantise_values(const void *x, int dtype, long begin, long n, int parts, dot_int *values,
+float quantize_values(const void *x, int dtype, long begin, long n, int parts, dot_int *values,
                       long stride, int32_t *sums) {
     if (dtype == DTYPE_F32) {
-        if (parts == 1) return quantise(x, DTYPE_F32, begin, n, 1, values, stride, sums);
-        return quantise(x, DTYPE_F32, begin, n, 2, values, stride, sums);
+        if (parts == 1) return quantize(x, DTYPE_F32, begin, n, 1, values, stride, sums);
+        return quantize(x, DTYPE_F32, begin, n, 2, values, stride, sums);
     }
-    if (parts == 1) return quantise(x, DTYPE_BF16, begin, n, 1, values, stride, sums);
-    return quantise(x, DTYPE_BF16, begin, n, 2, values, stride, sums);
+    if (parts == 1) return quantize(x, DTYPE_BF16, begin, n, 1, values, stride, sums);
+    return quantize(x, DTYPE_BF16, begin, n, 2, values, stride, sums);
 }
 
 typedef struct {
-    const QuantisedLinear *args;
-    const QuantisedRows *rows;
+    const QuantizedLinear *args;
+    const QuantizedRows *rows;
     long group;
     int offset;
 } Task;
 
-static void quantise_range(const void *context, long begin, long end) {
+static void quantize_range(const void *context, long begin, long end) {
     const Task *t = context;
-    const QuantisedLinear *l = t->args;
-    const QuantisedRows *to = t->rows;
+    const QuantizedLinear *l = t->args;
+    const QuantizedRows *to = t->rows;
     int parts = (int)l->parts;
     for (long row = begin; row < end; row++) {
         const char *x = (const char *)l->x + row * l->x_stride * dtype_size((int)l->dtype);
@@ -86,7 +86,7 @@ static void quantise_range(const void *context, long begin, long end) {
             long c = g * t->group;
             int32_t sums[2];
             to->scales[row * to->groups + g] =
-                quantise_values(x, (int)l->dtype, c, MIN(t->group, l->k - c), parts, values + c,
+                quantize_values(x, (int)l->dtype, c, MIN(t->group, l->k - c), parts, values + c,
                                 to->stride, sums);
             for (int p = 0; p < parts; p++)
                 to->starts[(row * parts + p) * to->groups + g] =
@@ -95,7 +95,7 @@ static void quantise_range(const void *context, long begin, long end) {
     }
 }
 
-bool quantise_rows(const QuantisedLinear *l, long group, int offset, QuantisedRows *rows) {
+bool quantize_rows(const QuantizedLinear *l, long group, int offset, QuantizedRows *rows) {
     /* An odd number of cache lines, so that the rows of a block lie in different cache sets. */
     size_t row_bytes = (ROUND_UP(l->k * sizeof(dot_int), 64) / 64 | 1) * 64;
     rows->stride = row_bytes / sizeof(dot_int);
@@ -107,6 +107,6 @@ bool quantise_rows(const QuantisedLinear *l, long group, int offset, QuantisedRo
     rows->scales = (float *)(memory + l->m * l->parts * row_bytes);
     rows->starts = (int32_t *)(rows->scales + numbers);
     Task task = {l, rows, group, offset};
-    parallel_ranges(l->m, 16384 / MAX(l->k, 1), quantise_range, &task);
+    parallel_ranges(l->m, 16384 / MAX(l->k, 1), quantize_range, &task);
     return true;
 }
