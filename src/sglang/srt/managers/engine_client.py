@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,9 @@ from sglang.srt.managers.io_struct import (
 from sglang.srt.managers.wire import Wire, WireClosed, make_pair
 from sglang.srt.models.external import describe_external_models
 from sglang.srt.server_args import ServerArgs
+
+
+ENGINE_COMMAND = (sys.executable, "-m", "sglang.srt.managers.engine_process")
 
 
 class EngineDead(RuntimeError):
@@ -56,7 +60,10 @@ class EngineProcess:
     To be created and used within one running event loop.
     """
 
-    def __init__(self, args: ServerArgs, model_path: str) -> None:
+    def __init__(
+        self, args: ServerArgs, model_path: str, *, command: Sequence[str] = ENGINE_COMMAND
+    ) -> None:
+        """``command`` starts the child, which speaks as ``managers/engine_process.py`` does."""
         mine, theirs = make_pair()
         self._wire = Wire(mine)
         self._inbox: deque[bytes] = deque()
@@ -69,7 +76,7 @@ class EngineProcess:
         # Configuration goes through a pipe, so that no key shows in the list of processes.
         # The pipe stays open: its end tells the child that this process is gone.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sglang.srt.managers.engine_process"],
+            command,
             stdin=subprocess.PIPE,
             env=_child_environment(),
             pass_fds=(theirs.fileno(),),
