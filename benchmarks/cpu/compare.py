@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     if options.tables:
-        print(tables(read_records(options.tables)))
+        _show(read_records(options.tables), options.plot)
         return 0
     if not options.model:
         parser.error("--model is needed")
@@ -51,8 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                 records += _visit(options, number, model, name, peer)
     if not records:
         return 1
-    print("\n" + tables(records))
+    print()
+    _show(records, options.plot)
     return 0
+
+
+def _show(records: Sequence[Record], picture: Path | None) -> None:
+    print(tables(records))
+    if picture:
+        from compare_plot import plot
+
+        plot(records, picture)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--tables", type=Path, metavar="FILE", help="only print the tables of such a file"
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="also draw them (svg, png or pdf; matplotlib)"
     )
     return parser
 

@@ -57,13 +57,13 @@ def tables(records: Sequence[Record]) -> str:
 
 def _medians(records: Sequence[Record]) -> str:
     servers = list(dict.fromkeys(record["server"] for record in records))
-    columns = [column for column in COLUMNS if any(_values(records, column))]
+    columns = [column for column in COLUMNS if any(values_of(records, column))]
     rows = []
     for server in servers:
         own = [record for record in records if record["server"] == server]
         cells = []
         for column in columns:
-            values = list(_values(own, column))
+            values = list(values_of(own, column))
             cells.append(f"{statistics.median(values):.{column.decimals}f}" if values else "-")
         rows.append([server, *cells])
     return markdown(["server", *(column.title for column in columns)], rows)
@@ -99,7 +99,7 @@ def best_ratio(
     """
     medians = {}
     for peer in peers:
-        values = list(_values((r for r in records if r["server"] == peer), column))
+        values = list(values_of((r for r in records if r["server"] == peer), column))
         if values:
             medians[peer] = statistics.median(values)
     if not medians:
@@ -111,7 +111,7 @@ def best_ratio(
         pair = []
         for server in (ours, best):
             of_round = (r for r in records if r["server"] == server and r["round"] == number)
-            values = list(_values(of_round, column))
+            values = list(values_of(of_round, column))
             if values:
                 pair.append(statistics.median(values))
         if len(pair) == 2:
@@ -123,7 +123,7 @@ def _servers(records: Sequence[Record], *, is_ours: bool) -> list[str]:
     return list(dict.fromkeys(r["server"] for r in records if r["is_ours"] == is_ours))
 
 
-def _values(records: Iterable[Record], column: Column) -> Iterable[float]:
+def values_of(records: Iterable[Record], column: Column) -> Iterable[float]:
     """The figure in all records that have it; runs with errors do not count."""
     for record in records:
         if record["workload"] == column.workload and not record.get("errors"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -347,3 +348,11 @@ def test_two_servers_are_compared(
     assert server["peak_memory_mb"] > 100  # the engine process is counted
     assert compare.main(["--tables", str(out)]) == 0
     assert "### tiny" in capsys.readouterr().out
+
+
+def test_figures_are_drawn(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    results.write_text("\n".join(json.dumps(each) for each in RECORDS))
+    picture = tmp_path / "picture.svg"
+    assert compare.main(["--tables", str(results), "--plot", str(picture)]) == 0
+    assert picture.read_text().count("<svg") == 1
