@@ -11,6 +11,7 @@ import pytest
 
 from sglang import bench_serving
 from sglang.bench.traffic import arrival_times
+from sglang.srt.managers.io_struct import StartProfile, StopProfile
 from tests.entrypoints.fake_runtime import RunningServer, serve
 
 REQUESTS, INPUT, OUTPUT = 5, 20, 12
@@ -115,14 +116,24 @@ def test_without_warm_up_failures_are_counted(
     assert "First error: HTTP status 400" in capsys.readouterr().err
 
 
-def test_profiling_that_the_server_lacks_is_said(
-    bench: Any, capsys: pytest.CaptureFixture[str]
+def test_profiling_that_the_server_cannot_do_is_said(
+    bench: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("SGLANG_TORCH_PROFILER_DIR", raising=False)
     status, result = bench("--profile")
     assert (status, result) == (1, {})
     message = capsys.readouterr().err
-    assert "/start_profile answered 501" in message
-    assert "not implemented yet" in message
+    assert "/start_profile answered 400" in message
+    assert "SGLANG_TORCH_PROFILER_DIR" in message
+
+
+def test_a_profile_is_recorded_meanwhile(
+    bench: Any, server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SGLANG_TORCH_PROFILER_DIR", str(tmp_path))
+    status, result = bench("--profile")
+    assert (status, result["completed"]) == (0, REQUESTS)
+    assert [type(message) for message in server.engine.told] == [StartProfile, StopProfile]
 
 
 def test_nobody_there(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from sglang.utils import launch_server_cmd, terminate_process, wait_for_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-BLOCK = re.compile(r"(<!-- not run: .+ -->\n+)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n+)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIMEOUT_S = 240
 # A program that hangs says where.
 PROLOGUE = f"import faulthandler; faulthandler.dump_traceback_later({TIMEOUT_S - 20}, exit=True)\n"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import uvicorn
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as TokenizerCore
@@ -29,10 +30,15 @@ from sglang.srt.managers.io_struct import (
     EngineReply,
     EngineRequest,
     FinishReason,
+    ForgetPrefix,
+    HiddenStates,
     RequestOutput,
+    StartProfile,
     StepOutput,
+    StopProfile,
     TokenizedRequest,
     TokenLogprobs,
+    UpdateWeights,
     decode_reply,
     decode_request,
     encode,
@@ -75,13 +81,21 @@ def make_config(**changes: Any) -> ModelConfig:
         "dtype": "float32",
         "eos_token_ids": (EOS,),
         "generation_defaults": {},
-        "is_generation": True,
         **changes,
     }
     return ModelConfig(**fields)
 
 
 Script = Callable[[TokenizedRequest], list[int]]
+Embed = Callable[[TokenizedRequest], list[float]]
+EMBEDDING_SIZE = 8
+
+
+def letter_counts(message: TokenizedRequest) -> list[float]:
+    """How often each token modulo 8 comes, brought to length one."""
+    counts = np.bincount(message.prompt() % EMBEDDING_SIZE, minlength=EMBEDDING_SIZE)
+    vector: list[float] = (counts / np.linalg.norm(counts)).tolist()
+    return vector
 
 
 def logprob_of(token: int) -> float:
@@ -110,8 +124,15 @@ class FakeEngine:
     aborted: list[str] = field(default_factory=list)
     closed: bool = False
     running: dict[str, _Running] = field(default_factory=dict)
+    embed: Embed = letter_counts
     failures: dict[str, FinishReason] = field(default_factory=dict)
     """Prompt text -> how a request with it ends at once."""
+    forgotten: list[ForgetPrefix] = field(default_factory=list)
+    told: list[UpdateWeights | StartProfile | StopProfile] = field(default_factory=list)
+    answer: Callable[[Any], ControlReply] = lambda message: ControlReply(
+        message.id, True, payload={"path": "trace"}
+    )
+    """To what it is told of weights and profiles."""
     _replies: list[EngineReply] = field(default_factory=list)
     _death: str | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,6 +145,11 @@ class FakeEngine:
         elif isinstance(message, AbortRequest):
             self.aborted.append(message.rid)
             self.running.pop(message.rid, None)
+        elif isinstance(message, ForgetPrefix):
+            self.forgotten.append(message)
+        elif isinstance(message, UpdateWeights | StartProfile | StopProfile):
+            self.told.append(message)
+            self._replies.append(self.answer(message))
         else:
             assert isinstance(message, ControlRequest)
             payload = {"num_running_reqs": len(self.running)}
@@ -156,17 +182,34 @@ class FakeEngine:
     def _step(self) -> StepOutput:
         admitted = [rid for rid, running in self.running.items() if running.position == 0]
         started = time.monotonic()
+        hidden = {
+            rid: self._hidden_states(running)
+            for rid, running in self.running.items()
+            if running.message.return_hidden_states
+        }
         outputs = [self._advance(running) for running in list(self.running.values())]
         for output in outputs:
             if output.finish is not None:
                 del self.running[output.rid]
-        return StepOutput(outputs, admitted, started)
+        return StepOutput(outputs, admitted, started, hidden)
+
+    def _hidden_states(self, running: _Running) -> HiddenStates:
+        """Position and id of each token that the step computes."""
+        prompt = running.message.prompt().tolist()
+        end = len(prompt) + running.position
+        start = end - self.tokens_per_step if running.position else 0
+        ids = (prompt + running.answer)[start:end]
+        values = np.stack([np.arange(start, end), ids], axis=1)
+        return HiddenStates(len(ids), values.astype("<f4").tobytes())
 
     def _advance(self, running: _Running) -> RequestOutput:
         message = running.message
         failure = self.failures.get(bytes_text(message))
         if failure is not None:
             return RequestOutput(message.rid, [], failure)
+        if message.is_embedding:
+            vector = np.array(self.embed(message), dtype="<f4").tobytes()
+            return RequestOutput(message.rid, [], FinishReason("length"), embedding=vector)
         limit = message.sampling.max_new_tokens
         assert limit is not None
         answer = running.answer[:limit]

@@ -13,8 +13,8 @@ TOOL = {"type": "function", "function": {"name": "f"}}
 IMAGE = [{"type": "image_url", "image_url": {"url": "x"}}]
 
 NATIVE: list[tuple[dict[str, Any], str]] = [
-    ({}, "either text or input_ids"),
-    ({"text": "a", "input_ids": [1]}, "either text or input_ids"),
+    ({}, "give one of text, input_ids and input_embeds"),
+    ({"text": "a", "input_ids": [1]}, "give one of text, input_ids and input_embeds"),
     ({"text": ""}, "text is empty"),
     ({"text": []}, "text is an empty list"),
     ({"text": 5}, "text"),
@@ -60,12 +60,16 @@ NATIVE: list[tuple[dict[str, Any], str]] = [
     ({"text": "a", "priority": 2**40}, "priority"),
     ({"text": "a", "cache_salt": 5}, "cache_salt"),
     ({"text": "a", "cache_salt": ""}, "cache_salt"),
-    ({"input_embeds": [[0.5]]}, "not implemented yet"),
+    ({"text": "a", "input_embeds": [[0.5]]}, "give one of text, input_ids and input_embeds"),
     ({"text": "a", "image_data": "x.png"}, "not implemented yet"),
     ({"text": "a", "modalities": ["image"]}, "not implemented yet"),
     ({"text": "a", "lora_path": "x"}, "not implemented yet"),
-    ({"text": "a", "session_params": {"id": 1}}, "not implemented yet"),
-    ({"text": "a", "custom_logit_processor": "x"}, "not implemented yet"),
+    ({"text": "a", "session_params": {"id": 1}}, "session_params.id must be a string"),
+    ({"text": "a", "custom_logit_processor": "x"}, "--enable-custom-logit-processor"),
+    ({"text": "a", "custom_logit_processor": 5}, "custom_logit_processor must be a string"),
+    ({"text": "a", "custom_logit_processor": ["x"]}, "custom_logit_processor is a list"),
+    ({"text": "a", "sampling_params": {"custom_params": {}}}, "custom_params is for a"),
+    ({"text": "a", "return_hidden_states": 1}, "return_hidden_states"),
     ({"text": "a", "typo": 1}, "'typo'"),
 ]
 

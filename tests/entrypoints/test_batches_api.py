@@ -204,7 +204,7 @@ def test_there_is_no_such_batch(user: openai.Client, call: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"endpoint": "/v1/embeddings"}, "endpoint"),
+        ({"endpoint": "/v1/moderations"}, "endpoint"),
         ({"endpoint": "/generate"}, "endpoint"),
         ({"completion_window": "soon"}, "completion_window"),
         ({"completion_window": 24}, "completion_window"),

@@ -118,13 +118,13 @@ def test_cancelling_aborts(llm: Engine, fake: list[FakeEngine]) -> None:
 def test_errors_are_value_errors(llm: Engine) -> None:
     with pytest.raises(ValueError, match="temperature"):
         llm.generate("x", {"temperature": -1})
-    with pytest.raises(ValueError, match="either text or input_ids"):
+    with pytest.raises(ValueError, match="one of text, input_ids and input_embeds"):
         llm.generate()
     with pytest.raises(ValueError, match="unexpected keyword argument 'typo'"):
         llm.generate("x", typo=1)
     with pytest.raises(ValueError, match="not implemented yet"):
         llm.generate("x", lora_path="adapter")
-    with pytest.raises(ValueError, match="not implemented yet"):
+    with pytest.raises(ValueError, match="start one with --is-embedding"):
         llm.encode("x")
     streamed: Any = llm.generate("x", {"temperature": -1}, stream=True)
     with pytest.raises(ValueError, match="temperature"):

@@ -37,7 +37,7 @@ NATIVE_FIELDS = [
     *("text", "input_ids", "sampling_params", "rid", "return_logprob", "logprob_start_len"),
     *("top_logprobs_num", "return_text_in_logprobs", "stream", "log_metrics", "modalities"),
     *("lora_path", "session_params", "custom_logit_processor", "priority", "cache_salt"),
-    *("input_embeds", "image_data"),
+    *("input_embeds", "image_data", "return_hidden_states"),
 ]
 SAMPLING_FIELDS = [
     *("n", "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty"),

@@ -24,12 +24,11 @@ def restored_registry() -> Iterator[None]:
 
 
 def test_built_in_architectures_are_listed() -> None:
-    assert ModelRegistry.supported() == [
-        "LlamaForCausalLM",
-        "MistralForCausalLM",
-        "Qwen2ForCausalLM",
-        "Qwen3ForCausalLM",
-    ]
+    supported = ModelRegistry.supported()
+    assert supported == sorted(supported)
+    families = {"Llama", "Mistral", "Qwen2", "Qwen3"}
+    for kind in ("ForCausalLM", "Model", "ForSequenceClassification"):
+        assert {f"{family}{kind}" for family in families} <= set(supported)
 
 
 def test_built_in_architecture_resolves_to_its_class() -> None:
@@ -39,6 +38,35 @@ def test_built_in_architecture_resolves_to_its_class() -> None:
 def test_unsupported_architecture_lists_the_supported_ones() -> None:
     with pytest.raises(ModelLoadError, match=r"FooForCausalLM.*LlamaForCausalLM.*Qwen3ForCausalLM"):
         ModelRegistry.resolve(["FooForCausalLM"])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "decoder", "head"),
+    [
+        ("MistralModel", "MistralForCausalLM", "none"),
+        ("Qwen2ForRewardModel", "Qwen2ForCausalLM", "mlp"),
+        ("Qwen3ForCausalLM", "Qwen3ForCausalLM", "none"),
+    ],
+)
+def test_a_model_that_generates_nothing_is_a_decoder_with_a_head(
+    architecture: str, decoder: str, head: str
+) -> None:
+    found, found_head = ModelRegistry.resolve_pooled([architecture])
+    assert (found.__name__, found_head) == (decoder, head)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    ["Gemma2ForSequenceClassification", "InternLM2ForRewardModel", "ModernBertModel"],
+)
+def test_a_head_of_an_unknown_family_is_refused(architecture: str) -> None:
+    with pytest.raises(ModelLoadError, match=f"unsupported architecture {architecture}"):
+        ModelRegistry.resolve_pooled([architecture])
+
+
+def test_a_model_that_generates_nothing_is_no_model_of_text() -> None:
+    with pytest.raises(ModelLoadError, match="LlamaModel generates no text"):
+        ModelRegistry.resolve(["LlamaModel"])
 
 
 def test_first_supported_architecture_wins() -> None:

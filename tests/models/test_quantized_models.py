@@ -104,7 +104,7 @@ def test_a_recorded_forward_gives_the_same_tokens(checkpoint: Path, name: str, d
             model_path=str(checkpoint), dtype=dtype, device="cpu", torchao_config=name, **options
         )
         engine = build_engine(args, str(checkpoint))
-        recorded = engine.runner._recorded is not None
+        recorded = engine.runner._forward.recorded is not None
         assert recorded is not options.get("disable_cpu_plan", False)
         driver = HandDriver(engine.runner.model, dtype=getattr(torch, dtype))
         return [driver.greedy(str(i), random_tokens(9 + i, 199, seed=i), 8) for i in range(3)]

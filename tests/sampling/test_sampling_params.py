@@ -25,7 +25,6 @@ from sglang.srt.sampling.sampling_params import (
     MAX_TOKENS,
     SamplingParams,
     SamplingParamsError,
-    unsupported_features,
 )
 
 VOCAB_SIZE = 1000
@@ -260,7 +259,6 @@ TOO_LONG = pytest.param("x" * (MAX_GRAMMAR_CHARS + 1), id="too long")
 def test_a_grammar_is_taken_as_text(name: str) -> None:
     params = parse({name: "x"})
     assert getattr(params, name) == "x"
-    assert unsupported_features(params) is None
 
 
 @pytest.mark.parametrize("name", ["json_schema", "structural_tag"])
@@ -293,10 +291,27 @@ def test_only_one_grammar_can_be_set(pair: tuple[str, str]) -> None:
     )
 
 
-def test_custom_params_are_taken_and_reported_as_not_implemented() -> None:
-    params = parse({"custom_params": {"token_id": 5}})
-    assert params.custom_params == {"token_id": 5}
-    assert "not implemented yet" in (unsupported_features(params) or "")
+def test_custom_params_hold_plain_values() -> None:
+    given = {"token_id": 5, "words": ["a", {"b": None}], "pair": (1, 2.5)}
+    assert parse({"custom_params": given}).custom_params == {**given, "pair": [1, 2.5]}
+
+
+def too_deep() -> list[object]:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize("value", [object(), 2**70, "\ud800", {1, 2, object()}, too_deep()])
+def test_other_custom_params_are_refused(value: object) -> None:
+    assert refusal({"custom_params": {"x": value}}).startswith(
+        "custom_params must hold plain values only"
+    )
+
+
+def test_custom_params_have_a_limit() -> None:
+    assert "at most 1048576 bytes" in refusal({"custom_params": {"x": "a" * (1 << 20)}})
 
 
 @pytest.mark.parametrize(
@@ -304,30 +319,6 @@ def test_custom_params_are_taken_and_reported_as_not_implemented() -> None:
 )
 def test_bad_custom_params_are_refused(value: object) -> None:
     assert refusal({"custom_params": value}).startswith("custom_params must be an object")
-
-
-def test_everything_else_is_supported() -> None:
-    params = parse(
-        {
-            "temperature": 0.5,
-            "top_k": 5,
-            "top_p": 0.5,
-            "min_p": 0.1,
-            "n": 2,
-            "seed": 1,
-            "stop": "x",
-            "stop_token_ids": [1],
-            "logit_bias": {"1": 1},
-            "repetition_penalty": 1.1,
-            "frequency_penalty": 1,
-            "presence_penalty": 1,
-            "min_new_tokens": 1,
-            "ignore_eos": True,
-            "skip_special_tokens": False,
-            "spaces_between_special_tokens": False,
-        }
-    )
-    assert unsupported_features(params) is None
 
 
 # ------------------------------------------------------------------------------ fields

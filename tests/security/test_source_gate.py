@@ -10,6 +10,10 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
+EXCEPTIONS = {
+    # What --enable-custom-logit-processor is for; documented in SECURITY.md as running code.
+    "sampling/custom_logit_processor.py": {"imports dill"},
+}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 
 
@@ -49,7 +53,9 @@ def _is_true(value: ast.expr) -> bool:
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
 def test_a_source_file_runs_no_foreign_code(path: Path) -> None:
-    assert list(faults(ast.parse(path.read_text()))) == []
+    allowed = EXCEPTIONS.get(f"{path.parent.name}/{path.name}", set())
+    found = faults(ast.parse(path.read_text()))
+    assert [(line, reason) for line, reason in found if reason not in allowed] == []
 
 
 @pytest.mark.parametrize(

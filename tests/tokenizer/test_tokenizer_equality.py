@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 import tokenizer_samples as samples
@@ -27,6 +28,13 @@ def test_encode(family, add_special_tokens, ours, theirs):
     for text in TEXTS:
         expected = theirs(family).encode(text, add_special_tokens=add_special_tokens)
         assert ours[family].encode(text, add_special_tokens=add_special_tokens) == expected
+
+
+@FAMILIES
+def test_encode_pairs(family, ours, theirs):
+    pairs = list(pairwise(TEXTS))
+    expected = [theirs(family).encode(first, second) for first, second in pairs]
+    assert ours[family].encode_pairs(pairs) == expected
 
 
 @FAMILIES

@@ -11,6 +11,7 @@ import numpy as np
 
 from sglang.srt.managers.engine_setup import build_engine
 from sglang.srt.managers.io_struct import RequestOutput, TokenizedRequest
+from sglang.srt.model_executor.model_runner import ModelRunner
 from sglang.srt.model_loader.hub import resolve_model_path
 from sglang.srt.sampling.sampling_params import SamplingParams
 from sglang.srt.server_args import ServerArgs
@@ -42,6 +43,8 @@ class InProcessEngine:
             load_format=args.load_format,
         )
         engine = build_engine(args, path)
+        if not isinstance(engine.runner, ModelRunner):
+            raise ValueError(f"{args.model_path} is a model that generates no text")
         self.model_path = path
         self.info = engine.info
         self.runner = engine.runner

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,14 +25,10 @@ def trace_directory() -> Path:
 @contextmanager
 def torch_trace(directory: Path, name: str) -> Iterator[Path]:
     """Record what happens inside the context; gives the file it will be written to."""
-    import torch
-    from torch.profiler import ProfilerActivity, profile
+    from sglang.srt.managers.profiling import Trace
 
-    activities = [ProfilerActivity.CPU]
-    if torch.cuda.is_available():
-        activities.append(ProfilerActivity.CUDA)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.trace.json.gz"
-    with profile(activities=activities, with_stack=True) as profiler:
-        yield path
-    profiler.export_chrome_trace(str(path))
+    trace = Trace(directory, name)
+    try:
+        yield trace.path
+    finally:
+        trace.stop()

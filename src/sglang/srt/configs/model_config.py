@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.configs.json_file import read_json_object
+from sglang.srt.configs.pooling_config import PoolingConfig, load_pooling_config
 
 logger = logging.getLogger(__name__)
-
-MAX_JSON_BYTES = 64 << 20
-"""A larger configuration file is refused: real ones have a few kilobytes."""
 
 DTYPES = {
     "half": "float16",
@@ -44,8 +43,6 @@ _DEFAULT_CONTEXT = 2048
 _MAX_CONTEXT = 1 << 24
 """Positions are exact in float32 up to here."""
 
-_NOT_GENERATIVE = ("ForSequenceClassification", "ForRewardModel", "EmbeddingModel", "Model")
-
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -65,10 +62,21 @@ class ModelConfig:
     """Tokens that end an answer, those of ``generation_config.json`` included."""
     generation_defaults: dict[str, float | int]
     """Sampling defaults of the checkpoint: temperature, top_p, top_k, min_p, repetition_penalty."""
-    is_generation: bool
-    """False for embedding and reward models."""
     quantization: str | None = None
     """What the weights become while they are loaded, see ``layers.quantization``."""
+    pooling: PoolingConfig | None = None
+    """Of embedding and reward models; None: the model generates text."""
+
+    @property
+    def is_generation(self) -> bool:
+        """False for embedding and reward models."""
+        return self.pooling is None
+
+    @property
+    def hidden_size(self) -> int:
+        """Numbers in a hidden state; 0 if ``config.json`` does not say."""
+        size = self.text_config.get("hidden_size")
+        return size if isinstance(size, int) else 0
 
     @property
     def text_config(self) -> dict[str, Any]:
@@ -98,6 +106,7 @@ def load_model_config(
     generation_path = folder / "generation_config.json"
     generation = read_json_object(generation_path) if generation_path.is_file() else {}
     architectures = _architectures(hf_config, folder / "config.json")
+    pooling = load_pooling_config(folder, architectures[0], hf_config, is_embedding=is_embedding)
     return ModelConfig(
         model_path=model_path,
         hf_config=hf_config,
@@ -107,8 +116,8 @@ def load_model_config(
         dtype=_dtype(hf_config, dtype, device),
         eos_token_ids=_eos_token_ids(hf_config, text, generation),
         generation_defaults=_generation_defaults(generation),
-        is_generation=not is_embedding and not architectures[0].endswith(_NOT_GENERATIVE),
         quantization=quantization,
+        pooling=pooling,
     )
 
 
@@ -116,24 +125,6 @@ def text_config(hf_config: Mapping[str, Any]) -> dict[str, Any]:
     """The language model's part of a configuration: ``text_config`` where it is nested."""
     nested = hf_config.get("text_config")
     return dict(nested) if isinstance(nested, dict) else dict(hf_config)
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``; ModelLoadError if it is missing, broken or something else."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_JSON_BYTES:
-            raise ModelLoadError(f"{path} has {size} bytes; at most {MAX_JSON_BYTES} are read")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelLoadError(f"{path} does not exist: not a model folder") from None
-    except OSError as error:
-        raise ModelLoadError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ModelLoadError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ModelLoadError(f"{path} must hold a JSON object, not {type(value).__name__}")
-    return value
 
 
 def positive_int(
@@ -230,7 +221,7 @@ def _derived_context_length(text: Mapping[str, Any]) -> int:
     key = next((key for key in _CONTEXT_KEYS if text.get(key) is not None), None)
     if key is None:
         return _DEFAULT_CONTEXT
-    length = positive_int(text, key)
+    length = positive_int(text, key) - num_reserved_positions(text)
     rope = rope_parameters(text)
     if rope["rope_type"] in ("linear", "dynamic"):
         return int(length * positive_float(rope, "factor", 1.0))
@@ -238,6 +229,16 @@ def _derived_context_length(text: Mapping[str, Any]) -> int:
         trained = positive_int(rope, "original_max_position_embeddings", length)
         return max(length, int(trained * positive_float(rope, "factor", 1.0)))
     return length
+
+
+def num_reserved_positions(text: Mapping[str, Any]) -> int:
+    """Positions that no token has: RoBERTa counts from behind that of its padding."""
+    if text.get("model_type") not in ("roberta", "xlm-roberta", "camembert"):
+        return 0
+    padding = text.get("pad_token_id", 1)
+    if isinstance(padding, bool) or not isinstance(padding, int) or not 0 <= padding < 64:
+        raise ModelLoadError(f"config.json: 'pad_token_id' must be in 0 .. 63, got {padding!r}")
+    return padding + 1
 
 
 def _dtype(hf_config: Mapping[str, Any], requested: str, device: str) -> str:

@@ -13,7 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sglang import __version__
-from sglang.srt.entrypoints import native, not_yet, parsing, probes
+from sglang.srt.entrypoints import (
+    embedding,
+    native,
+    parsing,
+    probes,
+    profile,
+    sessions,
+    weights,
+)
+from sglang.srt.entrypoints.anthropic.routes import count_tokens, create_message
 from sglang.srt.entrypoints.auth import Access, Authentication, Keys
 from sglang.srt.entrypoints.errors import on_http_error, on_internal_error, on_request_error
 from sglang.srt.entrypoints.lifecycle import Lifecycle
@@ -27,6 +36,7 @@ from sglang.srt.entrypoints.openai.batches import (
 )
 from sglang.srt.entrypoints.openai.chat import chat_completions
 from sglang.srt.entrypoints.openai.completions import completions
+from sglang.srt.entrypoints.openai.embeddings import embeddings
 from sglang.srt.entrypoints.openai.files import (
     delete_file,
     file_content,
@@ -35,11 +45,20 @@ from sglang.srt.entrypoints.openai.files import (
     upload_file,
 )
 from sglang.srt.entrypoints.openai.models import get_model, list_models
+from sglang.srt.entrypoints.openai.responses import (
+    cancel_response,
+    create_response,
+    delete_response,
+    get_response,
+    list_input_items,
+)
+from sglang.srt.entrypoints.openai.scoring import rerank, score
 from sglang.srt.entrypoints.origin_check import OriginCheck
 from sglang.srt.entrypoints.paths import RootPath
 from sglang.srt.entrypoints.sse import ClientGone
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.entrypoints.telemetry import REQUEST_ID_HEADER, ROUTE, Telemetry
+from sglang.srt.entrypoints.tokenization import detokenize, tokenize
 from sglang.srt.managers.errors import RequestError
 
 Handler = Callable[[ServerState, Request], Awaitable[Response]]
@@ -53,6 +72,22 @@ ROUTES: Table = (
     ("/generate", ["POST", "PUT"], native.generate),
     ("/v1/chat/completions", _POST, chat_completions),
     ("/v1/completions", _POST, completions),
+    ("/v1/responses", _POST, create_response),
+    ("/v1/responses/{response_id}", _GET, get_response),
+    ("/v1/responses/{response_id}", ["DELETE"], delete_response),
+    ("/v1/responses/{response_id}/cancel", _POST, cancel_response),
+    ("/v1/responses/{response_id}/input_items", _GET, list_input_items),
+    ("/v1/messages", _POST, create_message),
+    ("/v1/messages/count_tokens", _POST, count_tokens),
+    ("/tokenize", _POST, tokenize),
+    ("/detokenize", _POST, detokenize),
+    ("/v1/tokenize", _POST, tokenize),
+    ("/v1/detokenize", _POST, detokenize),
+    ("/v1/embeddings", _POST, embeddings),
+    ("/v1/rerank", _POST, rerank),
+    ("/v1/score", _POST, score),
+    ("/encode", ["POST", "PUT"], embedding.encode),
+    ("/classify", ["POST", "PUT"], embedding.classify),
     ("/v1/files", _GET, list_files),
     ("/v1/files", _POST, upload_file),
     ("/v1/files/{file_id}", _GET, get_file),
@@ -62,6 +97,8 @@ ROUTES: Table = (
     ("/v1/batches", _POST, create_batch),
     ("/v1/batches/{batch_id}", _GET, get_batch),
     ("/v1/batches/{batch_id}/cancel", _POST, cancel_batch),
+    ("/open_session", _POST, sessions.open_session),
+    ("/close_session", _POST, sessions.close_session),
     ("/function_call", _POST, parsing.function_call),
     ("/separate_reasoning", _POST, parsing.separate_reasoning),
 )
@@ -84,6 +121,14 @@ OPERATOR_ROUTES: Table = (
     ("/flush_cache", ["GET", "POST"], native.flush_cache),
     ("/abort_request", _POST, native.abort_request),
 )
+
+DANGEROUS_ROUTES: Table = (
+    ("/update_weights_from_disk", _POST, weights.update_weights_from_disk),
+    ("/update_weights", _POST, weights.update_weights_from_disk),
+    ("/start_profile", _POST, profile.start_profile),
+    ("/stop_profile", _POST, profile.stop_profile),
+)
+"""They change what the server runs, or write where it can."""
 
 PROBES: tuple[tuple[str, Callable[[Lifecycle, Request], Awaitable[Response]]], ...] = (
     ("/health", probes.health),
@@ -171,8 +216,7 @@ def _add_routes(app: FastAPI, lifecycle: Lifecycle, keys: Keys) -> None:
     add_all(ROUTES, Access.USER, lifecycle.accepting)
     add_all(INFO_ROUTES, Access.USER, lifecycle.running)
     add_all(OPERATOR_ROUTES, Access.OPERATOR, lifecycle.running)
-    for path, access in not_yet.ROUTES.items():
-        add(path, not_yet.METHODS, access, not_yet.not_implemented)
+    add_all(DANGEROUS_ROUTES, Access.DANGEROUS, lifecycle.running)
     for path, probe in PROBES:
         add(path, _GET, Access.USER, partial(probe, lifecycle))
 

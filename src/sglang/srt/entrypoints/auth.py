@@ -7,10 +7,9 @@ import ipaddress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sglang.srt.entrypoints.errors import error_body
+from sglang.srt.entrypoints.errors import error_response, shape_outside
 from sglang.srt.entrypoints.paths import route_path
 from sglang.srt.managers.errors import RequestError
 
@@ -45,17 +44,16 @@ class Keys:
     admin_api_key: str | None = field(default=None, repr=False)
 
     def caller(self, scope: Scope) -> Caller:
-        """Who sends a request, by its Authorization header."""
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        header = _normal(given[0]) if len(given) == 1 else b""
-        if _matches(header, self.admin_api_key):
+        """Who sends a request, by its headers Authorization and x-api-key."""
+        given = _given_keys(scope)
+        if _matches(given, self.admin_api_key):
             return Caller.ADMIN
-        if self.api_key is None or _matches(header, self.api_key):
+        if self.api_key is None or _matches(given, self.api_key):
             return Caller.USER
         return Caller.NOBODY
 
-    def check(self, access: Access, scope: Scope) -> None:
-        """Whether the request may use a route; its caller is known to be somebody.
+    def check(self, access: Access, scope: Scope, what: str = "this route") -> None:
+        """Whether the request may use a route, or ``what``; its caller is known to be somebody.
 
         Raises:
             RequestError: it may not (403); the message says what would help.
@@ -63,14 +61,14 @@ class Keys:
         if access is Access.USER or self.caller(scope) is Caller.ADMIN:
             return
         if self.admin_api_key is not None:
-            raise _forbidden("this route needs the admin key")
+            raise _forbidden(f"{what} needs the admin key")
         if access is Access.OPERATOR:
             return
         if self.api_key is not None:
-            raise _forbidden("this route needs an admin key; the server has none (--admin-api-key)")
+            raise _forbidden(f"{what} needs an admin key; the server has none (--admin-api-key)")
         if not _is_local(scope):
             raise _forbidden(
-                "without keys, this route answers to this machine only; start the server with "
+                f"without keys, {what} is for this machine only; start the server with "
                 "--admin-api-key"
             )
 
@@ -88,7 +86,7 @@ class Authentication:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await _refuse(send)
+            await _refuse(scope, receive, send)
 
     def _allowed(self, scope: Scope) -> bool:
         if route_path(scope) in PUBLIC_PATHS:
@@ -96,14 +94,20 @@ class Authentication:
         return self._keys.caller(scope) is not Caller.NOBODY
 
 
-def _normal(header: bytes) -> bytes:
-    """The scheme's name is case-insensitive."""
-    scheme, _, key = header.partition(b" ")
-    return b"Bearer " + key.strip() if scheme.lower() == b"bearer" else header
+def _given_keys(scope: Scope) -> list[bytes]:
+    """The keys that a request shows, at most one in each of the two headers."""
+    keys: list[bytes] = []
+    bearers = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(bearers) == 1:
+        # The scheme's name is case-insensitive.
+        scheme, _, key = bearers[0].partition(b" ")
+        keys += [key.strip()] if scheme.lower() == b"bearer" else []
+    plain = [value for name, value in scope["headers"] if name == b"x-api-key"]
+    return [*keys, plain[0].strip()] if len(plain) == 1 else keys
 
 
-def _matches(header: bytes, key: str | None) -> bool:
-    return key is not None and hmac.compare_digest(header, f"Bearer {key}".encode())
+def _matches(given: list[bytes], key: str | None) -> bool:
+    return key is not None and any(hmac.compare_digest(one, key.encode()) for one in given)
 
 
 def _is_local(scope: Scope) -> bool:
@@ -119,17 +123,13 @@ def _forbidden(message: str) -> RequestError:
     return RequestError(message, status=403, code="admin_key_required")
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     error = RequestError(
-        "missing or wrong API key: send the header 'Authorization: Bearer <key>'",
+        "missing or wrong API key: send the header 'Authorization: Bearer <key>' or "
+        "'x-api-key: <key>'",
         status=401,
         code="invalid_api_key",
     )
-    body = orjson.dumps(error_body(error, openai=True))
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"www-authenticate", b"Bearer"),
-    ]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    response = error_response(error, shape_outside(route_path(scope)))
+    response.headers["WWW-Authenticate"] = "Bearer"
+    await response(scope, receive, send)

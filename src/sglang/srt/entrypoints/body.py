@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -33,6 +34,22 @@ async def read_json_object(request: Request) -> dict[str, Any]:
     if len(data) >= THREAD_FROM_BYTES:
         return await asyncio.to_thread(parse_json_object, data)
     return parse_json_object(data)
+
+
+async def read_optional_json_object(request: Request) -> dict[str, Any]:
+    """The same, but no body at all is an empty object."""
+    if (
+        request.headers.get("content-length", "0") == "0"
+        and "transfer-encoding" not in request.headers
+    ):
+        return {}
+    return await read_json_object(request)
+
+
+def check_fields(body: dict[str, Any], known: Collection[str]) -> None:
+    """Raises RequestError for a field that no route of this kind has."""
+    for name in sorted(body.keys() - known):
+        raise RequestError(f"unknown field {name[:60]!r}", param=name[:60], code="unknown_field")
 
 
 def parse_json_object(data: bytes) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
+from sglang.srt.entrypoints import profile, sessions
 from sglang.srt.entrypoints.native import collect_server_info
 from sglang.srt.entrypoints.runtime import make_metrics, start_runtime
 from sglang.srt.entrypoints.state import ServerState
+from sglang.srt.entrypoints.weights import WeightUpdate, update_weights
 from sglang.srt.logs.setup import configure_logging
+from sglang.srt.managers.embedding_output import native_embeddings
 from sglang.srt.managers.engine_client import EngineDead
-from sglang.srt.managers.errors import NotImplementedYetError
-from sglang.srt.managers.io_struct import ControlReply, GenerateReqInput
+from sglang.srt.managers.io_struct import ControlReply, EmbeddingReqInput, GenerateReqInput
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
 from sglang.srt.server_args import ServerArgs
 
@@ -124,13 +126,70 @@ class Engine:
         output: Output | list[Output] = await self._background.run_async(self._only(obj))
         return output
 
-    def encode(self, prompt: Any) -> Any:
-        """Embeddings of prompts."""
-        raise NotImplementedYetError("Engine.encode")
+    def encode(
+        self,
+        prompt: list[str] | str | None = None,
+        input_ids: list[list[int]] | list[int] | None = None,
+        dimensions: int | None = None,
+        **more: Any,
+    ) -> Output | list[Output]:
+        """Embeddings or scores of one prompt (a dict) or several (a list of dicts).
+
+        ``dimensions`` shortens embeddings. Further keywords are fields of ``EmbeddingReqInput``.
+
+        Raises:
+            ValueError: the request is wrong, the model generates text, or the engine is gone.
+        """
+        fields = {"text": prompt, "input_ids": input_ids, "dimensions": dimensions, **more}
+        return self._background.run(self._embed(_embedding_request(**fields)))
+
+    async def async_encode(
+        self,
+        prompt: list[str] | str | None = None,
+        input_ids: list[list[int]] | list[int] | None = None,
+        dimensions: int | None = None,
+        **more: Any,
+    ) -> Output | list[Output]:
+        """:meth:`encode` without blocking the event loop."""
+        fields = {"text": prompt, "input_ids": input_ids, "dimensions": dimensions, **more}
+        return await self._background.run_async(self._embed(_embedding_request(**fields)))
 
     def flush_cache(self) -> ControlReply:
         """Drop the prefix cache."""
         return self._background.run(self.tokenizer_manager.flush_cache())
+
+    def update_weights_from_disk(
+        self, model_path: str, load_format: str | None = None
+    ) -> WeightUpdate:
+        """Serve the weights of another checkpoint of the same model: (success, message).
+
+        Waits for the requests that have begun. After a failure the old weights are served on.
+        """
+        return self._background.run(update_weights(self._state, model_path, load_format))
+
+    def open_session(self, capacity_of_str_len: int, session_id: str | None = None) -> str:
+        """The id of a new session, for ``session_params`` of :meth:`generate`."""
+        return self._background.run(self._open_session(capacity_of_str_len, session_id))
+
+    def close_session(self, session_id: str) -> None:
+        """Forget a session; what runs in it ends."""
+        self._background.run(self._close_session(session_id))
+
+    def start_profile(
+        self,
+        output_dir: str | None = None,
+        num_steps: int | None = None,
+        activities: list[str] | None = None,
+    ) -> str:
+        """Record the engine's steps; returns the file of the trace.
+
+        It lies in the folder SGLANG_TORCH_PROFILER_DIR, or ``output_dir`` in it.
+        """
+        return self._background.run(profile.start(self._state, output_dir, num_steps, activities))
+
+    def stop_profile(self) -> str:
+        """Write what was recorded; returns the file."""
+        return self._background.run(profile.stop(self._state))
 
     def get_server_info(self) -> dict[str, Any]:
         """Options, limits and the engine's gauges."""
@@ -157,6 +216,19 @@ class Engine:
     async def _only(self, obj: GenerateReqInput) -> Any:
         async with aclosing(self.tokenizer_manager.generate(obj)) as outputs:
             return await anext(outputs)
+
+    async def _embed(self, obj: EmbeddingReqInput) -> Output | list[Output]:
+        group = await self.tokenizer_manager.embed(obj)
+        answers: list[Output] = native_embeddings(group, obj.dimensions)
+        for answer in answers:
+            answer["embedding"] = answer["embedding"].tolist()
+        return answers[0] if group.is_single else answers
+
+    async def _open_session(self, capacity: int, session_id: str | None) -> str:
+        return sessions.open_one(self._state, capacity, session_id)
+
+    async def _close_session(self, session_id: str) -> None:
+        self.tokenizer_manager.sessions.close(session_id)
 
     async def _abort(self, rid: str) -> bool:
         return self.tokenizer_manager.abort(rid)
@@ -234,6 +306,13 @@ def _request(**fields: Any) -> GenerateReqInput:
         return GenerateReqInput(**fields)
     except TypeError as error:
         raise ValueError(str(error).replace("GenerateReqInput.__init__()", "generate()")) from None
+
+
+def _embedding_request(**fields: Any) -> EmbeddingReqInput:
+    try:
+        return EmbeddingReqInput(**fields)
+    except TypeError as error:
+        raise ValueError(str(error).replace("EmbeddingReqInput.__init__()", "encode()")) from None
 
 
 async def _next(chunks: AsyncGenerator[Any, None]) -> Any:

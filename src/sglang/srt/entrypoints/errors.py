@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum, auto
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sglang.srt.entrypoints.paths import route_path
+from sglang.srt.logs.request_id import REQUEST_ID
 from sglang.srt.managers.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -31,12 +34,56 @@ _TYPES = {
     503: "service_unavailable_error",
     504: "timeout_error",
 }
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    501: "invalid_request_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
-def error_body(error: RequestError, *, openai: bool) -> dict[str, Any]:
-    """The JSON body of an error: OpenAI's four fields, or the message alone."""
-    if not openai:
+class ErrorShape(Enum):
+    """What the body of an error looks like."""
+
+    OPENAI = auto()
+    """Message, type, param and code."""
+    ANTHROPIC = auto()
+    """Message and type, in an object of type ``error`` that names the request."""
+    NATIVE = auto()
+    """The message alone."""
+
+
+def shape_of(path: str) -> ErrorShape:
+    """How the route at ``path`` writes its errors."""
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        return ErrorShape.ANTHROPIC
+    return ErrorShape.OPENAI if path.startswith("/v1/") else ErrorShape.NATIVE
+
+
+def shape_outside(path: str) -> ErrorShape:
+    """The same for errors that come before any route: those have OpenAI's fields by default."""
+    shape = shape_of(path)
+    return ErrorShape.OPENAI if shape is ErrorShape.NATIVE else shape
+
+
+def error_body(error: RequestError, shape: ErrorShape) -> dict[str, Any]:
+    """The JSON body of an error."""
+    if shape is ErrorShape.NATIVE:
         return {"error": {"message": error.message}}
+    if shape is ErrorShape.ANTHROPIC:
+        kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+        return {
+            "type": "error",
+            "error": {"type": kind, "message": error.message},
+            "request_id": REQUEST_ID.get() or None,
+        }
     return {
         "error": {
             "message": error.message,
@@ -47,23 +94,26 @@ def error_body(error: RequestError, *, openai: bool) -> dict[str, Any]:
     }
 
 
-def is_openai_path(path: str) -> bool:
-    return path.startswith("/v1/")
-
-
-def error_response(error: RequestError, *, openai: bool) -> Response:
-    headers = {"Retry-After": "1"} if error.status in (429, 503) else None
+def error_response(error: RequestError, shape: ErrorShape) -> Response:
+    headers = {"Retry-After": "1"} if error.status in (429, 503) else {}
+    if shape is ErrorShape.ANTHROPIC:
+        headers |= anthropic_headers()
     return Response(
-        orjson.dumps(error_body(error, openai=openai)),
+        orjson.dumps(error_body(error, shape)),
         status_code=error.status,
         headers=headers,
         media_type="application/json",
     )
 
 
+def anthropic_headers() -> dict[str, str]:
+    """Where Anthropic's clients look for the id of a request."""
+    return {"request-id": REQUEST_ID.get()} if REQUEST_ID.get() else {}
+
+
 async def on_request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return error_response(error, openai=is_openai_path(route_path(request.scope)))
+    return error_response(error, shape_of(route_path(request.scope)))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -74,14 +124,15 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         405: f"{request.url.path} does not support {request.method}",
     }
     message = messages.get(status, str(getattr(error, "detail", "error")))
-    return error_response(RequestError(message, status=status), openai=True)
+    shape = shape_outside(route_path(request.scope))
+    return error_response(RequestError(message, status=status), shape)
 
 
 async def on_internal_error(request: Request, error: Exception) -> Response:
     """A defect of ours: the log gets the stack, the client does not."""
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    openai = is_openai_path(route_path(request.scope))
-    return error_response(RequestError("internal server error", status=500), openai=openai)
+    shape = shape_of(route_path(request.scope))
+    return error_response(RequestError("internal server error", status=500), shape)
 
 
 def from_validation_error(error: ValidationError) -> RequestError:
@@ -110,6 +161,15 @@ def renamed(error: RequestError, names: Mapping[str, str]) -> RequestError:
         param=None if error.param is None else swap(error.param),
         code=error.code,
     )
+
+
+@contextmanager
+def renaming(names: Mapping[str, str]) -> Iterator[None]:
+    """Errors from inside call the fields by the names that the client used."""
+    try:
+        yield
+    except RequestError as error:
+        raise renamed(error, names) from None
 
 
 def _short(value: Any) -> str:

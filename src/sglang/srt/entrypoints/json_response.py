@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 
 def json_response(payload: Any, status: int = 200) -> Response:
+    """``payload`` as JSON; numpy arrays in it become lists."""
     return Response(
-        orjson.dumps(payload),
+        orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY),
         status_code=status,
         media_type="application/json",
     )

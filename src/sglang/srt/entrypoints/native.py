@@ -11,9 +11,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from sglang import __version__
-from sglang.srt.entrypoints.body import read_json_object
+from sglang.srt.entrypoints.auth import Access, Keys
+from sglang.srt.entrypoints.body import check_fields, read_json_object
+from sglang.srt.entrypoints.hidden_states import (
+    hidden_states_response,
+    holds_hidden_states,
+    json_pieces,
+)
 from sglang.srt.entrypoints.json_response import json_response
-from sglang.srt.entrypoints.sse import event, event_stream, unless_disconnected
+from sglang.srt.entrypoints.sse import NATIVE_STREAM, event, event_stream, unless_disconnected
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
@@ -24,21 +30,30 @@ _GENERATE_FIELDS = frozenset(field.name for field in dataclasses.fields(Generate
 async def generate(state: ServerState, request: Request) -> Response:
     """Generate text or tokens: the native route."""
     body = await read_json_object(request)
-    unknown = body.keys() - _GENERATE_FIELDS
-    if unknown:
-        name = min(unknown)
-        raise RequestError(f"unknown field {name[:60]!r}", param=name[:60], code="unknown_field")
+    check_fields(body, _GENERATE_FIELDS)
     # A null means "not given", also where the default is another value.
     obj = GenerateReqInput(**{name: value for name, value in body.items() if value is not None})
+    if obj.custom_logit_processor is not None:
+        keys = Keys(state.server_args.api_key, state.server_args.admin_api_key)
+        keys.check(Access.DANGEROUS, request.scope, "custom_logit_processor")
     if obj.stream is True:
-        return await event_stream(request, _events(state, obj), openai=False)
-    return json_response(await unless_disconnected(request, _only(state, obj)))
+        return await event_stream(request, _events(state, obj), NATIVE_STREAM)
+    answer = await unless_disconnected(request, _only(state, obj))
+    if holds_hidden_states(answer):
+        return hidden_states_response(answer)
+    return json_response(answer)
 
 
 async def _events(state: ServerState, obj: GenerateReqInput) -> AsyncIterator[bytes]:
     async with aclosing(state.manager.generate(obj)) as outputs:
         async for output in outputs:
-            yield event(output)
+            if not holds_hidden_states(output):
+                yield event(output)
+                continue
+            yield b"data: "
+            async for piece in json_pieces(output):
+                yield piece
+            yield b"\n\n"
 
 
 async def _only(state: ServerState, obj: GenerateReqInput) -> Any:
@@ -48,11 +63,10 @@ async def _only(state: ServerState, obj: GenerateReqInput) -> Any:
 
 async def model_info(state: ServerState, request: Request) -> Response:
     """Which model is served."""
-    args = state.server_args
     return json_response(
         {
-            "model_path": args.model_path,
-            "tokenizer_path": args.tokenizer_path,
+            "model_path": state.model_path,
+            "tokenizer_path": state.server_args.tokenizer_path,
             "is_generation": state.model_config.is_generation,
         }
     )
@@ -66,6 +80,7 @@ async def server_info(state: ServerState, request: Request) -> Response:
 async def collect_server_info(state: ServerState) -> dict[str, Any]:
     return {
         **state.server_args.to_dict(),
+        "model_path": state.model_path,
         **state.engine_info,
         "internal_states": [await state.manager.get_state()],
         "version": __version__,
@@ -88,8 +103,5 @@ async def abort_request(state: ServerState, request: Request) -> Response:
     rid = body.get("rid")
     if not isinstance(rid, str) or not rid:
         raise RequestError("rid must be a non-empty string", param="rid")
-    unknown = body.keys() - {"rid"}
-    if unknown:
-        name = min(unknown)
-        raise RequestError(f"unknown field {name[:60]!r}", param=name[:60], code="unknown_field")
+    check_fields(body, {"rid"})
     return json_response({"success": True, "found": state.manager.abort(rid)})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sglang.srt.entrypoints.errors import error_response, is_openai_path
+from sglang.srt.entrypoints.errors import error_response, shape_of
 from sglang.srt.entrypoints.paths import route_path
 from sglang.srt.managers.errors import RequestError
 
@@ -41,7 +41,7 @@ class OriginCheck:
             await self._app(scope, receive, send)
             return
         error = RequestError(problem, status=403, code="origin_not_allowed")
-        response = error_response(error, openai=is_openai_path(route_path(scope)))
+        response = error_response(error, shape_of(route_path(scope)))
         await response(scope, receive, send)
 
     def _problem(self, scope: Scope) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sglang.srt.entrypoints.body import read_json_object
+from sglang.srt.entrypoints.body import check_fields, read_json_object
 from sglang.srt.entrypoints.json_response import json_response
 from sglang.srt.entrypoints.openai.answer_plan import call_format_of
 from sglang.srt.entrypoints.openai.tools import read_tools
@@ -24,7 +24,7 @@ THREAD_FROM_CHARS = 1 << 17
 async def function_call(state: ServerState, request: Request) -> Response:
     """The calls in a text that a model has written, and the rest of it."""
     body = await read_json_object(request)
-    _check_fields(body, {"text", "tools", "tool_call_parser"})
+    check_fields(body, {"text", "tools", "tool_call_parser"})
     text = _text(body)
     tools = body.get("tools")
     if not isinstance(tools, list):
@@ -47,7 +47,7 @@ async def function_call(state: ServerState, request: Request) -> Response:
 async def separate_reasoning(state: ServerState, request: Request) -> Response:
     """The reasoning in a text that a model has written, and the rest of it."""
     body = await read_json_object(request)
-    _check_fields(body, {"text", "reasoning_parser"})
+    check_fields(body, {"text", "reasoning_parser"})
     text = _text(body)
     name = _parser_name(body, "reasoning_parser", state.server_args.reasoning_parser)
     try:
@@ -84,8 +84,3 @@ def _parser_name(body: dict[str, Any], field: str, default: str | None) -> str:
         what = "must be a string" if name is not None else "is missing, and the server has none"
         raise RequestError(f"{field} {what}", param=field)
     return name
-
-
-def _check_fields(body: dict[str, Any], known: set[str]) -> None:
-    for name in sorted(body.keys() - known):
-        raise RequestError(f"unknown field {name[:60]!r}", param=name[:60], code="unknown_field")

@@ -15,7 +15,7 @@ from sglang.srt.entrypoints.json_response import json_response
 from sglang.srt.entrypoints.lifecycle import Lifecycle
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
-from sglang.srt.managers.io_struct import GenerateReqInput
+from sglang.srt.managers.io_struct import EmbeddingReqInput, GenerateReqInput
 
 PROBE_TIMEOUT = 20.0
 """Seconds in which the engine has to show a sign of life."""
@@ -52,14 +52,8 @@ async def probe(state: ServerState, timeout: float) -> bool:
     manager = state.manager
     before = manager.steps_received
     deadline = time.monotonic() + timeout
-    obj = GenerateReqInput(
-        input_ids=[0],
-        sampling_params={"max_new_tokens": 1, "temperature": 0.0},
-        log_metrics=False,
-    )
     try:
-        async with aclosing(manager.generate(obj)) as outputs:
-            await asyncio.wait_for(anext(outputs), timeout)
+        await asyncio.wait_for(_one_token(state), timeout)
         return True
     except asyncio.TimeoutError:
         return manager.steps_received > before
@@ -70,6 +64,20 @@ async def probe(state: ServerState, timeout: float) -> bool:
     while manager.steps_received == before and time.monotonic() < deadline:
         await asyncio.sleep(POLL_SECONDS)
     return manager.steps_received > before
+
+
+async def _one_token(state: ServerState) -> None:
+    """Have the engine process one token, and generate another if it can."""
+    if not state.model_config.is_generation:
+        await state.manager.embed(EmbeddingReqInput(input_ids=[0], log_metrics=False))
+        return
+    obj = GenerateReqInput(
+        input_ids=[0],
+        sampling_params={"max_new_tokens": 1, "temperature": 0.0},
+        log_metrics=False,
+    )
+    async with aclosing(state.manager.generate(obj)) as outputs:
+        await anext(outputs)
 
 
 def _told(lifecycle: Lifecycle, good: bool) -> Response:

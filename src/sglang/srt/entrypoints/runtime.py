@@ -93,6 +93,7 @@ def _describe(args: ServerArgs, model_path: str) -> _Description:
         dtype=args.dtype,
         context_length=args.context_length,
         json_model_override_args=args.json_model_override_args,
+        is_embedding=args.is_embedding,
     )
     if args.skip_tokenizer_init:
         return _Description(config)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sglang.srt.entrypoints.errors import error_body
+from sglang.srt.entrypoints.errors import ErrorShape, error_body
 from sglang.srt.managers.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,26 @@ class ClientGone(Exception):
 def event(payload: Any) -> bytes:
     """One event with a JSON payload."""
     return b"data: " + orjson.dumps(payload) + b"\n\n"
+
+
+def typed_event(payload: Mapping[str, Any]) -> bytes:
+    """One event that bears the name of its payload's type."""
+    name: str = payload["type"]
+    return b"event: " + name.encode() + b"\n" + event(payload)
+
+
+@dataclass(frozen=True)
+class StreamForm:
+    """What is common to the streams of a family of routes."""
+
+    error: Callable[[RequestError], bytes]
+    """The event that tells of an error."""
+    end: bytes
+    """What comes last."""
+
+
+OPENAI_STREAM = StreamForm(lambda error: event(error_body(error, ErrorShape.OPENAI)), DONE)
+NATIVE_STREAM = StreamForm(lambda error: event(error_body(error, ErrorShape.NATIVE)), DONE)
 
 
 async def unless_disconnected(request: Request, work: Awaitable[T]) -> T:
@@ -47,7 +68,9 @@ async def unless_disconnected(request: Request, work: Awaitable[T]) -> T:
         await _cancel(task, watcher)
 
 
-async def event_stream(request: Request, events: AsyncIterator[bytes], *, openai: bool) -> Response:
+async def event_stream(
+    request: Request, events: AsyncIterator[bytes], form: StreamForm
+) -> Response:
     """A response that sends ``events`` as they come.
 
     The first event is awaited before the status line, so what goes wrong until then is an
@@ -58,7 +81,7 @@ async def event_stream(request: Request, events: AsyncIterator[bytes], *, openai
     except BaseException:
         await _close(events)
         raise
-    return EventStream(first, events, openai=openai)
+    return EventStream(first, events, form)
 
 
 class EventStream(Response):
@@ -66,12 +89,12 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: bytes | None, events: AsyncIterator[bytes], *, openai: bool) -> None:
+    def __init__(self, first: bytes | None, events: AsyncIterator[bytes], form: StreamForm) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._first = first
         self._events = events
-        self._openai = openai
+        self._form = form
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sender = asyncio.ensure_future(self._send_all(send))
@@ -97,11 +120,12 @@ class EventStream(Response):
         except Exception:
             logger.exception("a stream failed")
             await self._send_error(send, RequestError("internal server error", status=500))
-        await send({"type": "http.response.body", "body": DONE, "more_body": False})
+        await send({"type": "http.response.body", "body": self._form.end, "more_body": False})
 
     async def _send_error(self, send: Send, error: RequestError) -> None:
-        body = event(error_body(error, openai=self._openai))
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send(
+            {"type": "http.response.body", "body": self._form.error(error), "more_body": True}
+        )
 
 
 async def _next(events: AsyncIterator[bytes]) -> bytes | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sglang.srt.batches.service import BatchService
+from sglang.srt.entrypoints.openai.responses_store import ResponseStore
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
 
 if TYPE_CHECKING:
@@ -33,10 +34,15 @@ class ServerState:
     engine_info: dict[str, Any]
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time of the start."""
+    model_path: str = field(init=False)
+    """Whose weights are served: the option's, until others are loaded."""
+    responses: ResponseStore = field(default_factory=ResponseStore)
+    """What clients of the Responses API may ask for again."""
     batches: BatchService = field(init=False)
     """Files and batches; at rest until it is started."""
 
     def __post_init__(self) -> None:
+        self.model_path = self.server_args.model_path
         self.batches = BatchService(Path(self.server_args.file_storage_pth))
 
     @property

@@ -26,7 +26,6 @@ from sglang.srt.managers.wire import Wire, WireClosed, make_pair
 from sglang.srt.models.external import describe_external_models
 from sglang.srt.server_args import ServerArgs
 
-
 ENGINE_COMMAND = (sys.executable, "-m", "sglang.srt.managers.engine_process")
 
 

@@ -25,11 +25,16 @@ from sglang.srt.managers.io_struct import (
     EngineFailed,
     EngineReady,
     EngineReply,
+    StartProfile,
     StepOutput,
+    StopProfile,
+    UpdateWeights,
     decode_request,
     encode,
 )
+from sglang.srt.managers.profiling import StepProfiler
 from sglang.srt.managers.step_log import StepLog
+from sglang.srt.managers.weight_update import WeightUpdates
 from sglang.srt.managers.wire import Wire, WireClosed
 from sglang.srt.models.external import register_external_models
 from sglang.srt.server_args import ServerArgs
@@ -114,6 +119,7 @@ class Watchdog:
 def serve(engine: Engine, api: ApiConnection, watchdog: Watchdog, log: StepLog) -> NoReturn:
     """Receive, step, send, until the API process is gone (WireClosed)."""
     scheduler = engine.scheduler
+    updates, profiler = WeightUpdates(engine), StepProfiler()
     if engine.grammars is not None:
         api.wake_for(engine.grammars)
         engine.grammars.warm_up()
@@ -121,10 +127,16 @@ def serve(engine: Engine, api: ApiConnection, watchdog: Watchdog, log: StepLog) 
     last_sent = 0.0
     while True:
         for data in api.receive(wait=scheduler.is_idle):
-            reply = scheduler.receive(decode_request(data))
-            if reply is not None:
+            message = decode_request(data)
+            if isinstance(message, UpdateWeights):
+                updates.ask(message)
+            elif isinstance(message, StartProfile | StopProfile):
+                api.send(profiler.receive(message))
+            elif (reply := scheduler.receive(message)) is not None:
                 reply.payload |= log.figures(scheduler)
                 api.send(reply)
+        while updates.is_due:
+            api.send(updates.apply())
         if scheduler.is_idle:
             if was_busy:
                 scheduler.on_idle()
@@ -135,13 +147,16 @@ def serve(engine: Engine, api: ApiConnection, watchdog: Watchdog, log: StepLog) 
         was_busy = True
         watchdog.busy()
         started = time.monotonic()
-        outputs = scheduler.step()
+        with profiler.step():
+            outputs = scheduler.step()
         ended = time.monotonic()
         watchdog.idle()
-        if outputs or scheduler.admitted or ended - last_sent > SIGN_OF_LIFE_S:
-            api.send(StepOutput(outputs, scheduler.admitted, started))
+        hidden = scheduler.hidden_states
+        if outputs or scheduler.admitted or hidden or ended - last_sent > SIGN_OF_LIFE_S:
+            api.send(StepOutput(outputs, scheduler.admitted, started, hidden))
             last_sent = ended
         log.after_step(scheduler, ended - started)
+        profiler.after_step()
 
 
 def main() -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,12 +21,15 @@ from sglang.srt.managers.request_memory import RequestMemory
 from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
 from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.cpu_threads import set_cpu_threads
+from sglang.srt.model_executor.forward_pass import ForwardPass
 from sglang.srt.model_executor.memory import choose_num_slots, free_memory
 from sglang.srt.model_executor.model_runner import ModelRunner
+from sglang.srt.model_executor.pooling_runner import PoolingRunner
 from sglang.srt.model_executor.recorded_forward import record_forward
 from sglang.srt.model_loader.hub import resolve_model_path
-from sglang.srt.models.interface import CausalLM
-from sglang.srt.models.load import load_model
+from sglang.srt.models.interface import Transformer
+from sglang.srt.models.load import load_model, load_pooled_model
+from sglang.srt.sampling.custom_logit_processor import ProcessorStore
 from sglang.srt.server_args import ServerArgs
 
 logger = logging.getLogger(__name__)
@@ -44,7 +49,9 @@ class Engine:
     """A scheduler ready to step, and what is worth telling about it."""
 
     scheduler: Scheduler
-    runner: ModelRunner
+    runner: ModelRunner | PoolingRunner
+    args: ServerArgs
+    config: ModelConfig
     info: dict[str, Any]
     grammars: GrammarStore | None = None
 
@@ -64,14 +71,22 @@ def build_engine(args: ServerArgs, model_path: str) -> Engine:
         context_length=args.context_length,
         json_model_override_args=args.json_model_override_args,
         device=device.type,
+        is_embedding=args.is_embedding,
         quantization=args.quantization or args.torchao_config or None,
     )
     dtype: torch.dtype = getattr(torch, config.dtype)
     kernels = select_kernels(device.type, dtype, prefer=ATTENTION_BACKENDS[args.attention_backend])
     logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
+    if not config.is_generation:
+        pooled = load_pooled_model(
+            config, device=device, kernels=kernels, load_format=args.load_format
+        )
+        make_pooling = partial(PoolingRunner, pooled, kernels=kernels)
+        return _assemble(args, config, pooled.transformer, make_pooling, kernels, device, None)
     model = load_model(config, device=device, kernels=kernels, load_format=args.load_format)
     grammars = _grammar_store(args, config, model_path, model.vocab_size)
-    return _assemble(args, config, model, kernels, device, grammars)
+    make_runner = partial(ModelRunner, model, kernels=kernels)
+    return _assemble(args, config, model, make_runner, kernels, device, grammars)
 
 
 def _grammar_store(
@@ -98,7 +113,8 @@ def _grammar_store(
 def _assemble(
     args: ServerArgs,
     config: ModelConfig,
-    model: CausalLM,
+    model: Transformer,
+    make_runner: Callable[[ForwardPass], ModelRunner | PoolingRunner],
     kernels: Kernels,
     device: torch.device,
     grammars: GrammarStore | None,
@@ -117,7 +133,10 @@ def _assemble(
         model.num_layers, num_slots, model.num_kv_heads, model.head_dim, dtype, kernels.allocate
     )
     logger.info("KV cache: %d tokens, %.2f GiB", num_slots, num_slots * per_slot / 2**30)
-    settings = scheduler_config(args, config, num_slots, device.type)
+    settings = replace(
+        scheduler_config(args, config, num_slots, device.type),
+        input_embeds=getattr(model, "supports_input_embeds", False) and config.is_generation,
+    )
     memory = RequestMemory(
         num_slots=num_slots,
         max_running=settings.max_running_requests,
@@ -125,7 +144,8 @@ def _assemble(
         prefix_cache=settings.prefix_cache,
     )
     recorded = None
-    if isinstance(kernels, CpuKernels) and not args.disable_cpu_plan:
+    records = not args.disable_cpu_plan and not (config.pooling and config.pooling.is_bidirectional)
+    if isinstance(kernels, CpuKernels) and records:
         recorded = record_forward(
             model,
             kernels,
@@ -134,19 +154,22 @@ def _assemble(
             max_tokens=min(settings.prefill_budget, MAX_RECORDED_TOKENS),
             max_sequences=settings.max_running_requests,
         )
-    runner = ModelRunner(model, pool, memory.table.slots, device, kernels, recorded)
+    runner = make_runner(ForwardPass(model, pool, memory.table.slots, device, recorded))
     info = {
         "max_total_num_tokens": num_slots,
         "max_running_requests": settings.max_running_requests,
         "chunked_prefill_size": settings.prefill_budget if settings.chunked_prefill else -1,
         "context_length": config.context_length,
+        "max_req_input_len": min(config.context_length, num_slots) - 1,
         "kv_cache_bytes": num_slots * per_slot,
         "dtype": config.dtype,
         "kv_cache_dtype": str(dtype).removeprefix("torch."),
         "quantization": config.quantization,
         "device": device.type,
     }
-    return Engine(Scheduler(settings, runner, memory, grammars), runner, info, grammars)
+    processors = ProcessorStore(enabled=args.enable_custom_logit_processor)
+    scheduler = Scheduler(settings, runner, memory, grammars, processors)
+    return Engine(scheduler, runner, args, config, info, grammars)
 
 
 def scheduler_config(
@@ -158,13 +181,16 @@ def scheduler_config(
         chunk = DEFAULT_CHUNK[device_type]
     max_prefill = max(args.max_prefill_tokens, config.context_length)
     max_running = args.max_running_requests or DEFAULT_MAX_RUNNING
+    is_bidirectional = config.pooling is not None and config.pooling.is_bidirectional
+    # The mean of all tokens, or the first, needs hidden states, which no cache keeps.
+    needs_all = config.pooling is not None and config.pooling.pooling != "last"
     return SchedulerConfig(
         num_slots=num_slots,
         max_running_requests=min(max_running, num_slots),
         max_context=config.context_length,
         prefill_budget=min(chunk, max_prefill) if chunk > 0 else max_prefill,
-        chunked_prefill=chunk > 0,
-        prefix_cache=not args.disable_radix_cache,
+        chunked_prefill=chunk > 0 and not is_bidirectional,
+        prefix_cache=not (args.disable_radix_cache or needs_all or is_bidirectional),
         policy=args.schedule_policy,
         conservativeness=args.schedule_conservativeness,
         prefill_only_one_req=args.prefill_only_one_req,

@@ -50,10 +50,28 @@ class GenerateReqInput:
     lora_path: list[str | None] | str | None = None
     session_params: list[dict[str, Any]] | dict[str, Any] | None = None
     custom_logit_processor: list[str | None] | str | None = None
+    """What ``CustomLogitProcessor.to_str`` returns."""
+    return_hidden_states: list[bool] | bool | None = None
+    """None: as the option of that name says."""
     priority: int = 0
     cache_salt: str | None = None
     timeout: float | None = None
     """Seconds after which the request is given up; the server may allow less."""
+
+
+@dataclass
+class EmbeddingReqInput:
+    """The body of ``/encode`` and ``/classify``, and the arguments of ``Engine.encode``."""
+
+    text: list[str] | str | None = None
+    input_ids: list[list[int]] | list[int] | None = None
+    dimensions: int | None = None
+    """Keep so many leading numbers of an embedding, brought to length one again."""
+    rid: list[str] | str | None = None
+    log_metrics: bool = True
+    priority: int = 0
+    cache_salt: str | None = None
+    timeout: float | None = None
 
 
 @dataclass
@@ -81,7 +99,7 @@ class Tool:
 
 
 class TokenizedRequest(msgspec.Struct, tag="generate", array_like=True):
-    """One sequence to generate (``n > 1`` is expanded before it gets here)."""
+    """One sequence to generate or to embed (``n > 1`` is expanded before it gets here)."""
 
     rid: str
     input_ids: bytes
@@ -97,6 +115,13 @@ class TokenizedRequest(msgspec.Struct, tag="generate", array_like=True):
     """Whatever changes the KV besides the tokens; requests share prefixes only within one."""
     reasoning: ReasoningSpan | None = None
     """If given, the grammar is for what follows the reasoning, which may have a budget."""
+    custom_logit_processor: str | None = None
+    """Unpickled by the engine if it has been told to; see ``custom_logit_processor``."""
+    return_hidden_states: bool = False
+    is_embedding: bool = False
+    """Nothing is generated: the answer is what the model makes of the whole prompt."""
+    input_embeds: bytes | None = None
+    """[n, H] float32 little-endian: what the model reads in the place of ``input_ids``."""
 
     def prompt(self) -> np.ndarray:
         """The prompt as an int32 array of shape [n] (a read-only view)."""
@@ -116,7 +141,45 @@ class ControlRequest(msgspec.Struct, tag="control", array_like=True):
     op: Literal["flush_cache", "get_state", "ping"]
 
 
-EngineRequest = TokenizedRequest | AbortRequest | ControlRequest
+class ForgetPrefix(msgspec.Struct, tag="forget", array_like=True):
+    """Free the cached KV of a sequence that nobody will go on with; never answered."""
+
+    token_ids: bytes
+    """int32 little-endian."""
+    cache_namespace: str
+    keep: int = 0
+    """Leading tokens that are still of use."""
+
+
+class UpdateWeights(msgspec.Struct, tag="update_weights", array_like=True):
+    """Serve the weights of another checkpoint, once what has begun is done."""
+
+    id: int
+    model_path: str
+    """A local folder."""
+    load_format: str
+
+
+class StartProfile(msgspec.Struct, tag="start_profile", array_like=True):
+    """Record the steps from now on."""
+
+    id: int
+    folder: str
+    """Where the trace goes, an absolute path."""
+    activities: list[str]
+    """Of ``CPU`` and ``GPU``; none: whatever there is."""
+    num_steps: int | None = None
+    """Stop after so many steps; None: when told to."""
+
+
+class StopProfile(msgspec.Struct, tag="stop_profile", array_like=True):
+    """End the recording and write it; ``payload["path"]`` of the answer says where."""
+
+    id: int
+
+
+SchedulerRequest = TokenizedRequest | AbortRequest | ForgetPrefix | ControlRequest
+EngineRequest = SchedulerRequest | UpdateWeights | StartProfile | StopProfile
 
 # --------------------------------------------------------------------------------------
 # Engine process -> API process
@@ -148,6 +211,16 @@ class RequestOutput(msgspec.Struct, array_like=True):
     """Of exactly ``token_ids``."""
     input_logprobs: TokenLogprobs | None = None
     """Of the prompt from logprob_start_len on; sent once, with the first output."""
+    embedding: bytes | None = None
+    """The embedding or the scores, float32 little-endian; it ends the request."""
+
+
+class HiddenStates(msgspec.Struct, array_like=True):
+    """Final hidden states of the next tokens of a sequence."""
+
+    count: int
+    values: bytes
+    """[count, H] float32, little-endian."""
 
 
 class StepOutput(msgspec.Struct, tag="step", array_like=True):
@@ -158,6 +231,8 @@ class StepOutput(msgspec.Struct, tag="step", array_like=True):
     """Requests that left the queue for the first time."""
     started: float = 0.0
     """When the step began, by the machine's monotonic clock, which all processes share."""
+    hidden_states: dict[str, HiddenStates] = {}
+    """Of the tokens that the step computed, for the requests that want them."""
 
 
 class ControlReply(msgspec.Struct, tag="control", array_like=True):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sglang.srt.managers.io_struct import TokenLogprobs
 from sglang.srt.managers.request_state import RequestGroup, SequenceState
 
@@ -60,6 +63,8 @@ class NativeOutput:
         }
         if state.message.return_logprob:
             self._add_logprobs(meta, state)
+        if state.message.return_hidden_states and state.finish is not None:
+            meta["hidden_states"] = _hidden_states(state)
         if state.detokenizer is None:
             return {"token_ids": list(state.token_ids), "meta_info": meta}
         return {"text": state.text, "meta_info": meta}
@@ -73,3 +78,12 @@ class NativeOutput:
         if state.message.top_logprobs_num:
             meta["input_top_logprobs"] = list(given.tops)
             meta["output_top_logprobs"] = list(made.tops)
+
+
+def _hidden_states(state: SequenceState) -> list[NDArray[np.float32]]:
+    """[prompt, H] of the prompt, then [H] of each token of the answer that another one follows."""
+    if not state.hidden_states:
+        return []
+    values = np.concatenate(state.hidden_states)
+    length = len(state.prompt_ids)
+    return [values[:length], *values[length : length + max(len(state.token_ids) - 1, 0)]]

@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 
 from sglang.srt.managers.io_struct import FinishReason, TokenizedRequest, TokenLogprobs
 from sglang.srt.mem_cache.radix_cache import Node
+from sglang.srt.sampling.custom_logit_processor import (
+    CustomLogitProcessor,
+    ProcessorError,
+    ProcessorStore,
+)
 from sglang.srt.sampling.sampling_row import SamplingRow
 
 
@@ -36,6 +41,7 @@ class Request:
     return_logprob: bool
     logprob_start_len: int
     top_logprobs_num: int
+    return_hidden_states: bool
     priority: int
     namespace: str
     arrival: int
@@ -43,6 +49,8 @@ class Request:
     arrival_step: int
     """Number of the step before which it came; waiting time is counted in steps."""
 
+    input_embeds: NDArray[np.float32] | None = None
+    """[prompt_len, H], read in the place of the prompt's tokens."""
     row: int = -1
     """Row in the slot table while running, else -1."""
     node: Node | None = None
@@ -57,10 +65,14 @@ class Request:
     prompt_logprobs: TokenLogprobs | None = None
     """Collected while the prompt is computed, sent with the first token."""
     prompt_logprobs_sent: bool = False
+    pooled: NDArray[np.float64] | None = None
+    """What an embedding needs of the hidden states of ``tokens[:num_computed]``, if anything."""
     finish: FinishReason | None = None
     match_version: int = -1
     """Version of the prefix tree that ``match_len`` refers to."""
     match_len: int = 0
+    num_hidden: int = 0
+    """Leading tokens whose hidden states were reported."""
 
     @property
     def remaining(self) -> int:
@@ -76,11 +88,15 @@ class Request:
         """How many leading tokens may come from the cache.
 
         The last token has to be computed, since its logits choose the next one; so do the
-        tokens before each prompt token whose logprob is wanted.
+        tokens before each prompt token whose logprob is wanted, and those whose hidden states are
+        wanted and were not reported yet.
         """
+        limit = self.num_tokens - 1
         if self.wants_prompt_logprobs:
-            return min(max(self.logprob_start_len - 1, 0), self.num_tokens - 1)
-        return self.num_tokens - 1
+            limit = min(max(self.logprob_start_len - 1, 0), limit)
+        if self.return_hidden_states:
+            limit = min(self.num_hidden, limit)
+        return limit
 
     def add_prompt_logprobs(self, part: TokenLogprobs) -> None:
         if self.prompt_logprobs is None:
@@ -108,10 +124,12 @@ class Request:
     def forced_tokens(self) -> list[int]:
         """Tokens that the grammar leaves no choice about, to be added without asking the model.
 
-        None where the model's opinion of each token is wanted.
+        None where the model's opinion or hidden state of each token is wanted.
         """
         grammar = self.sampling.grammar
-        if grammar is None or self.return_logprob or self.max_new_tokens == 0:
+        if grammar is None or self.max_new_tokens == 0:
+            return []
+        if self.return_logprob or self.return_hidden_states:
             return []
         return grammar.forced_tokens()
 
@@ -127,6 +145,7 @@ def make_request(
     max_total: int,
     arrival: int,
     arrival_step: int,
+    processors: ProcessorStore,
 ) -> Request:
     """A waiting request from its message.
 
@@ -134,16 +153,18 @@ def make_request(
     are generated when they would exceed it.
 
     Raises:
-        ValueError: the prompt is empty or leaves no room for a single new token.
+        ValueError: the prompt is empty or leaves no room for a single new token, or the custom
+            logit processor cannot be loaded.
     """
     prompt = message.prompt()
     params = message.sampling
     if len(prompt) == 0:
         raise ValueError("input_ids is empty")
     room = max_total - len(prompt)
-    if room < 1:
+    least = 0 if message.is_embedding else 1
+    if room < least:
         raise ValueError(
-            f"the prompt has {len(prompt)} tokens; at most {max_total - 1} fit "
+            f"the prompt has {len(prompt)} tokens; at most {max_total - least} fit "
             "(context length and max_total_tokens)"
         )
     max_new = room if params.max_new_tokens is None else min(params.max_new_tokens, room)
@@ -154,10 +175,12 @@ def make_request(
     sampling = SamplingRow(
         params=params,
         seed=params.seed or 0,
-        prompt_ids=tokens[: len(prompt)],
+        # What stands in for embeddings was never said.
+        prompt_ids=tokens[: 0 if message.input_embeds else len(prompt)],
         output_ids=output_ids,
         stop_ids=eos_token_ids | stop_ids,
         eos_ids=eos_token_ids,
+        processor=_processor(message.custom_logit_processor, processors),
     )
     return Request(
         rid=message.rid,
@@ -171,8 +194,23 @@ def make_request(
         return_logprob=message.return_logprob,
         logprob_start_len=min(message.logprob_start_len, len(prompt)),
         top_logprobs_num=message.top_logprobs_num,
+        return_hidden_states=message.return_hidden_states,
+        input_embeds=_embeds(message.input_embeds, len(prompt)),
         priority=message.priority,
         namespace=message.cache_namespace,
         arrival=arrival,
         arrival_step=arrival_step,
     )
+
+
+def _embeds(data: bytes | None, length: int) -> NDArray[np.float32] | None:
+    return None if data is None else np.frombuffer(data, dtype="<f4").reshape(length, -1)
+
+
+def _processor(text: str | None, processors: ProcessorStore) -> CustomLogitProcessor | None:
+    if text is None:
+        return None
+    try:
+        return processors.get(text)
+    except ProcessorError as error:
+        raise ValueError(f"custom_logit_processor {error}") from error

@@ -10,13 +10,15 @@ import operator
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sglang.srt.managers.errors import NotImplementedYetError, RequestError
+from sglang.srt.managers.input_embeds import is_one_prompt
 from sglang.srt.managers.io_struct import GenerateReqInput
+from sglang.srt.sampling.custom_logit_processor import MAX_PROCESSOR_CHARS
 
 MAX_PROMPTS = 16384
 """Prompts in one request."""
@@ -29,18 +31,28 @@ MAX_SECONDS = 31536000
 T = TypeVar("T")
 
 _NOT_YET = {
-    "input_embeds": "input_embeds",
     "image_data": "image input (image_data)",
     "modalities": "multi-modal input (modalities)",
     "lora_path": "LoRA (lora_path)",
-    "session_params": "sessions (session_params)",
-    "custom_logit_processor": "custom_logit_processor",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParams:
+    """Where a request continues a session."""
+
+    id: str
+    rid: str | None = None
+    """The request to go on from; None: a new branch."""
+    offset: int | None = None
+    """Tokens to keep of that request's; negative: so many are cut off its end; None or 0: all."""
+    replace: bool = False
+    """Drop what went on from that request before, or without one all that is in the session."""
 
 
 @dataclass(slots=True)
 class PromptInput:
-    """One prompt and the options that belong to it; exactly one of text and input_ids is set."""
+    """One prompt and the options that belong to it; one of text, input_ids and embeds is set."""
 
     rid: str
     text: str | None
@@ -49,6 +61,13 @@ class PromptInput:
     return_logprob: bool
     logprob_start_len: int
     top_logprobs_num: int
+    custom_logit_processor: str | None
+    return_hidden_states: bool
+    session: SessionParams | None
+    embeds: Any
+    """The prompt as vectors, not checked yet."""
+    session_chars: int = 0
+    """Characters of the prompt, counted only for a session."""
 
 
 @dataclass(slots=True)
@@ -71,7 +90,7 @@ def normalize(obj: GenerateReqInput, *, vocab_size: int) -> PromptBatch:
     """
     _refuse_unsupported(obj)
     _check_scalars(obj)
-    texts, ids, is_single = _prompts(obj, vocab_size)
+    texts, ids, embeds, is_single = _prompts(obj, vocab_size)
     count = len(texts)
     spread = _Spread(count, is_single)
     rids = _rids(obj.rid, spread)
@@ -80,6 +99,9 @@ def normalize(obj: GenerateReqInput, *, vocab_size: int) -> PromptBatch:
     wanted = spread(obj.return_logprob, "return_logprob", as_bool, False)
     starts = spread(obj.logprob_start_len, "logprob_start_len", _as_start, -1)
     tops = spread(obj.top_logprobs_num, "top_logprobs_num", _as_top, 0)
+    processors = spread(obj.custom_logit_processor, "custom_logit_processor", _as_processor, None)
+    hidden = spread(obj.return_hidden_states, "return_hidden_states", as_bool, False)
+    sessions = spread(obj.session_params, "session_params", _as_session, None)
     prompts = [
         PromptInput(
             rid=rids[i],
@@ -89,6 +111,10 @@ def normalize(obj: GenerateReqInput, *, vocab_size: int) -> PromptBatch:
             return_logprob=wanted[i],
             logprob_start_len=starts[i] if wanted[i] else -1,
             top_logprobs_num=tops[i] if wanted[i] else 0,
+            custom_logit_processor=processors[i],
+            return_hidden_states=hidden[i],
+            session=sessions[i],
+            embeds=embeds[i],
         )
         for i in range(count)
     ]
@@ -201,26 +227,50 @@ def _check_scalars(obj: GenerateReqInput) -> None:
         as_text(obj.cache_salt, "cache_salt", MAX_CACHE_SALT_LENGTH)
 
 
-def _prompts(
-    obj: GenerateReqInput, vocab_size: int
-) -> tuple[Sequence[str | None], Sequence[NDArray[np.int32] | None], bool]:
-    """(texts, token arrays, whether it is a single prompt); one of the two holds only None."""
-    if (obj.text is None) == (obj.input_ids is None):
-        raise RequestError("give either text or input_ids", param="text")
+class _Prompts(NamedTuple):
+    """What each prompt came as; two of the three hold only None."""
+
+    texts: Sequence[str | None]
+    ids: Sequence[NDArray[np.int32] | None]
+    embeds: Sequence[Any]
+    is_single: bool
+
+
+def _prompts(obj: GenerateReqInput, vocab_size: int) -> _Prompts:
+    given = [obj.text is not None, obj.input_ids is not None, obj.input_embeds is not None]
+    if sum(given) != 1:
+        raise RequestError("give one of text, input_ids and input_embeds", param="text")
     if obj.text is not None:
         single = isinstance(obj.text, str)
         texts = [obj.text] if isinstance(obj.text, str) else obj.text
         _check_batch(texts, "text")
         checked = [as_text(t, "text" if single else f"text[{i}]") for i, t in enumerate(texts)]
-        return checked, [None] * len(checked), single
+        nothing = [None] * len(checked)
+        return _Prompts(checked, nothing, nothing, single)
+    if obj.input_embeds is not None:
+        return _embeds_prompts(obj)
     ids: Any = obj.input_ids
     if not isinstance(ids, (list, tuple)) and hasattr(ids, "tolist"):
         ids = ids.tolist()
     if isinstance(ids, (list, tuple)) and ids and _is_list(ids[0]):
         _check_batch(ids, "input_ids")
         arrays = [token_array(row, f"input_ids[{i}]", vocab_size) for i, row in enumerate(ids)]
-        return [None] * len(arrays), arrays, False
-    return [None], [token_array(ids, "input_ids", vocab_size)], True
+        nothing = [None] * len(arrays)
+        return _Prompts(nothing, arrays, nothing, False)
+    return _Prompts([None], [token_array(ids, "input_ids", vocab_size)], [None], True)
+
+
+def _embeds_prompts(obj: GenerateReqInput) -> _Prompts:
+    embeds: Any = obj.input_embeds
+    if obj.session_params:
+        raise RequestError(
+            "input_embeds cannot be part of a session, which remembers tokens", param="input_embeds"
+        )
+    if is_one_prompt(embeds):
+        return _Prompts([None], [None], [embeds], True)
+    _check_batch(list(embeds), "input_embeds")
+    nothing = [None] * len(embeds)
+    return _Prompts(nothing, nothing, list(embeds), False)
 
 
 def _is_list(value: Any) -> bool:
@@ -269,6 +319,26 @@ def _as_start(value: Any, name: str) -> int:
 
 def _as_top(value: Any, name: str) -> int:
     return as_int(value, name, 0, MAX_TOP_LOGPROBS)
+
+
+def _as_processor(value: Any, name: str) -> str | None:
+    return as_text(value, name, MAX_PROCESSOR_CHARS)
+
+
+def _as_session(value: Any, name: str) -> SessionParams | None:
+    fields = _as_dict(value, name)
+    if not fields:
+        return None
+    unknown = fields.keys() - {"id", "rid", "offset", "replace"}
+    if unknown:
+        raise RequestError(f"unknown field {name}.{min(unknown)[:60]}", param=name)
+    rid, offset, replace = (fields.get(each) for each in ("rid", "offset", "replace"))
+    return SessionParams(
+        id=as_text(fields.get("id"), f"{name}.id", MAX_RID_LENGTH),
+        rid=None if rid is None else _as_rid(rid, f"{name}.rid"),
+        offset=None if offset is None else as_int(offset, f"{name}.offset", -(2**31), 2**31 - 1),
+        replace=False if replace is None else as_bool(replace, f"{name}.replace"),
+    )
 
 
 def _as_dict(value: Any, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import (
     FinishReason,
+    HiddenStates,
     RequestOutput,
     TokenizedRequest,
     TokenLogprobs,
 )
 from sglang.srt.tokenizer.detokenizer import IncrementalDetokenizer, StopChecker
+
+if TYPE_CHECKING:
+    from sglang.srt.managers.sessions import Turn
 
 
 @dataclass(slots=True)
@@ -61,8 +65,12 @@ class SequenceState:
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
     cached_tokens: int = 0
+    embedding: NDArray[np.float32] | None = None
+    """What a model that generates nothing has made of the prompt: an embedding, or scores."""
     input_logprobs: TokenLogprobs | None = None
     output_logprobs: TokenLogprobs | None = None
+    hidden_states: list[NDArray[np.float32]] = field(default_factory=list)
+    """[n, H] each, of the leading tokens of prompt and answer, if they were asked for."""
     finish: dict[str, Any] | None = None
     """``{"type": "stop", "matched": ...}``, ``{"type": "length", "length": n}`` or
     ``{"type": "abort", "message": ..., "status_code": ...}``."""
@@ -72,6 +80,8 @@ class SequenceState:
     """Tokens the reader had been woken for."""
     queued: bool = True
     """No step has taken it up yet."""
+    turn: Turn | None = None
+    """Its place in a session, if it is part of one."""
     times: SequenceTimes | None = None
     """None while nobody asks for them."""
 
@@ -90,6 +100,8 @@ class SequenceState:
         Returns True when a stop string ended the sequence, which the engine does not know yet.
         """
         self.cached_tokens = output.cached_tokens
+        if output.embedding is not None:
+            self.embedding = np.frombuffer(output.embedding, dtype="<f4")
         if output.input_logprobs is not None:
             self.input_logprobs = output.input_logprobs
         finish = output.finish
@@ -108,6 +120,11 @@ class SequenceState:
         if finish is not None:
             self._finish(finish)
         return False
+
+    def add_hidden_states(self, more: HiddenStates) -> None:
+        """Take in the hidden states of the tokens that follow."""
+        values = np.frombuffer(more.values, dtype="<f4").reshape(more.count, -1)
+        self.hidden_states.append(values)
 
     def cancel(self, message: str) -> None:
         """End the sequence on request, keeping what it has said so far."""

@@ -79,6 +79,8 @@ class RequestWatch:
             return
         if self._metrics is not None and times.measured:
             reason = _reason(state)
+            if state.embedding is not None:
+                self._metrics.prompt(len(state.prompt_ids), state.cached_tokens)
             self._metrics.finished(now - times.created, reason, _seconds_a_token(state, times))
             if group.finished:
                 self._metrics.function("generate_request", now - times.created)

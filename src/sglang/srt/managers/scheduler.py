@@ -12,6 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sglang.srt.constrained.grammar import (
     CompiledGrammar,
     GrammarError,
@@ -24,9 +27,11 @@ from sglang.srt.managers.io_struct import (
     AbortRequest,
     ControlReply,
     ControlRequest,
-    EngineRequest,
     FinishReason,
+    ForgetPrefix,
+    HiddenStates,
     RequestOutput,
+    SchedulerRequest,
     TokenizedRequest,
     TokenLogprobs,
 )
@@ -40,6 +45,7 @@ from sglang.srt.managers.schedule_policy import (
     update_match,
 )
 from sglang.srt.model_executor.batch import Batch, BatchEntry, BatchResult, Runner
+from sglang.srt.sampling.custom_logit_processor import ProcessorStore
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +71,8 @@ class SchedulerConfig:
     prefill_only_one_req: bool = False
     eos_token_ids: frozenset[int] = frozenset()
     seed: int = 0
+    input_embeds: bool = False
+    """Whether the model reads prompts that come as vectors."""
     jump_forward: bool = True
     """Whether tokens that a grammar forces are added without sampling them."""
 
@@ -92,16 +100,22 @@ class Scheduler:
         runner: Runner,
         memory: RequestMemory,
         grammars: GrammarSource | None = None,
+        processors: ProcessorStore | None = None,
     ) -> None:
         self.config = config
         self.memory = memory
         self.grammars: GrammarSource = grammars or NoGrammars()
+        self.processors = processors or ProcessorStore(enabled=False)
         self.compiling: dict[Request, Future[CompiledGrammar]] = {}
         """Requests whose grammar is not ready; nobody waits for them."""
         self.waiting: list[Request] = []
         self.running: list[Request] = []
         self.admitted: list[str] = []
         """Requests that the last step was the first for."""
+        self.hidden_states: dict[str, HiddenStates] = {}
+        """Of what the last step computed, by rid."""
+        self.admits_new = True
+        """While False, requests that no step has taken up stay in the queue."""
         self.stats = SchedulerStats()
         self.new_token_ratio = NewTokenRatio(config.conservativeness)
         self._runner = runner
@@ -118,7 +132,12 @@ class Scheduler:
         busy = self.running or self.waiting or self._outputs
         return not busy and not any(grammar.done() for grammar in self.compiling.values())
 
-    def receive(self, message: EngineRequest) -> ControlReply | None:
+    @property
+    def has_begun(self) -> bool:
+        """Whether a request runs, or waits to go on after a retraction."""
+        return bool(self.running) or any(request.cached_tokens >= 0 for request in self.waiting)
+
+    def receive(self, message: SchedulerRequest) -> ControlReply | None:
         """Take a message in; only control requests have an immediate answer."""
         if isinstance(message, TokenizedRequest):
             self._add(message)
@@ -126,6 +145,9 @@ class Scheduler:
             request = self._by_rid.get(message.rid)
             if request is not None:
                 self._end(request, FinishReason("abort"))
+        elif isinstance(message, ForgetPrefix):
+            tokens = np.frombuffer(message.token_ids, dtype="<i4")
+            self.memory.cache.forget(tokens, message.cache_namespace, keep=message.keep)
         else:
             return self._control(message)
         return None
@@ -134,6 +156,9 @@ class Scheduler:
         if message.rid in self._by_rid:
             self._refuse(message.rid, f"rid {message.rid!r} is in use by another request")
             return
+        if message.input_embeds is not None and not self.config.input_embeds:
+            self._refuse(message.rid, "the model that is served does not read input_embeds")
+            return
         try:
             request = make_request(
                 message,
@@ -141,6 +166,7 @@ class Scheduler:
                 max_total=min(self.config.max_context, self.config.num_slots),
                 arrival=self._arrivals,
                 arrival_step=self.stats.steps,
+                processors=self.processors,
             )
         except ValueError as error:
             self._refuse(message.rid, str(error))
@@ -185,6 +211,7 @@ class Scheduler:
     def step(self) -> list[RequestOutput]:
         """Plan, execute and commit one batch; returns what there is to tell."""
         self.admitted = []
+        self.hidden_states = {}
         self._take_grammars()
         batch = self._plan()
         if batch:
@@ -288,7 +315,10 @@ class Scheduler:
         if not self.waiting or budget <= 0 or not self._may_start():
             return
         reserved = sum(r.remaining + self.new_token_ratio.reserve(r) for r in self.running)
-        for request in self._order.sort(self.waiting, self.stats.steps)[:SCAN_LIMIT]:
+        candidates = self.waiting
+        if not self.admits_new:
+            candidates = [request for request in self.waiting if request.cached_tokens >= 0]
+        for request in self._order.sort(candidates, self.stats.steps)[:SCAN_LIMIT]:
             if budget <= 0 or not self._may_start():
                 break
             if self._is_computed_by_other(request):
@@ -351,11 +381,19 @@ class Scheduler:
             request.num_computed += entry.count
             if i in result.prompt_logprobs:
                 request.add_prompt_logprobs(result.prompt_logprobs[i])
+            values = result.hidden_states.get(i)
+            if values is not None and len(values):
+                request.num_hidden = max(request.num_hidden, request.num_computed)
+                self.hidden_states[request.rid] = HiddenStates(len(values), values.tobytes())
             if entry.start < request.prompt_len:
                 self.stats.prefill_tokens += entry.count
                 self.memory.share(request)
+            if i in result.pooled:
+                request.pooled = result.pooled[i]
             if i in result.next_tokens:
                 self._emit(request, result.next_tokens[i], result.output_logprobs.get(i))
+            elif i in result.embeddings:
+                self._emit_embedding(request, result.embeddings[i])
 
     def _emit(self, request: Request, token: int, logprobs: TokenLogprobs | None) -> None:
         """Report a sampled token and those it forces; end the sequence where it ends."""
@@ -373,6 +411,16 @@ class Scheduler:
             output.finish = request.append(token)
             if output.finish is None:
                 self._jump_forward(request, output)
+        self._report(request, output)
+
+    def _emit_embedding(self, request: Request, embedding: NDArray[np.float32]) -> None:
+        """Report what the model has made of a prompt, which ends the request."""
+        if not np.isfinite(embedding).all():
+            reason = "the model produced an embedding that is not finite"
+            self._end(request, FinishReason("abort", None, reason, 500))
+            return
+        output = RequestOutput(request.rid, [], FinishReason("length"), request.cached_tokens)
+        output.embedding = embedding.astype("<f4").tobytes()
         self._report(request, output)
 
     def _jump_forward(self, request: Request, output: RequestOutput) -> None:
@@ -411,8 +459,16 @@ class Scheduler:
 
 def _why_no_token(request: Request) -> FinishReason:
     """The end of a request for which no token could be chosen."""
+    if request.sampling.error:
+        return FinishReason("abort", None, request.sampling.error, 400)
     grammar = request.sampling.grammar
     if grammar is not None and grammar.error:
         return FinishReason("abort", None, grammar.error, 400)
+    if request.sampling.processor is not None:
+        reason = (
+            "custom_logit_processor left no token to choose: its logits are NaN, infinite, all "
+            "-inf, or none that the grammar allows"
+        )
+        return FinishReason("abort", None, reason, 400)
     reason = "the model produced logits that are not finite"
     return FinishReason("abort", None, reason, 500)

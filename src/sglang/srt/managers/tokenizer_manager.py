@@ -8,19 +8,23 @@ HTTP nor tensors.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from sglang.srt.managers.embedding_output import embedding_prompts
 from sglang.srt.managers.engine_client import EngineClient, EngineDead
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import (
     AbortRequest,
     ControlReply,
     ControlRequest,
+    EmbeddingReqInput,
     EngineFailed,
+    EngineRequest,
     GenerateReqInput,
     StepOutput,
 )
@@ -28,6 +32,7 @@ from sglang.srt.managers.native_output import NativeOutput
 from sglang.srt.managers.request_builder import AnswerMarks, RequestBuilder
 from sglang.srt.managers.request_state import RequestGroup, SequenceState
 from sglang.srt.managers.request_watch import RequestWatch
+from sglang.srt.managers.sessions import Sessions
 from sglang.srt.managers.token_text import token_text
 
 if TYPE_CHECKING:
@@ -74,7 +79,10 @@ class TokenizerManager:
         self.num_queued = 0
         """Sequences that no step has taken up yet."""
         self.metrics = metrics
-        self._builder = RequestBuilder(server_args, model_config, tokenizer, max_sequence_tokens)
+        self.sessions = Sessions(lambda state: self._end([state], _cancel), engine.send)
+        self._builder = RequestBuilder(
+            server_args, model_config, tokenizer, self.sessions, max_sequence_tokens
+        )
         self._engine = engine
         self._on_engine_death = on_engine_death
         self._sequences: dict[str, tuple[SequenceState, RequestGroup]] = {}
@@ -133,6 +141,9 @@ class TokenizerManager:
         Raises:
             RequestError: the request is wrong, or the engine cannot serve it.
         """
+        if obj.return_hidden_states is None:
+            wanted = self.server_args.return_hidden_states
+            obj = dataclasses.replace(obj, return_hidden_states=wanted)
         group = await self.submit(obj)
         text_of = None
         if obj.return_text_in_logprobs and self.tokenizer is not None:
@@ -161,6 +172,36 @@ class TokenizerManager:
         Raises:
             RequestError: the request is wrong, too many are running, or the engine is gone.
         """
+        self.check_generates()
+        return await self._submit(obj, marks)
+
+    def check_generates(self) -> None:
+        """Raises RequestError if the model gives embeddings or scores instead."""
+        if not self.model_config.is_generation:
+            raise RequestError(
+                "this server gives embeddings or scores (/v1/embeddings, /encode, /classify): its "
+                "model generates nothing",
+                code="not_a_generation_model",
+            )
+
+    async def embed(self, obj: EmbeddingReqInput) -> RequestGroup:
+        """The finished sequences of ``obj``, each of which has an embedding, or scores.
+
+        Raises:
+            RequestError: the request is wrong, or the engine cannot serve all of it.
+        """
+        group = await self._submit(embedding_prompts(obj, self.model_config), None)
+        try:
+            await group.wait()
+            for state in group.states:
+                _raise_failure(state)
+                if state.embedding is None:
+                    raise RequestError("the request was aborted", code="aborted")
+            return group
+        finally:
+            self.drop(group)
+
+    async def _submit(self, obj: GenerateReqInput, marks: AnswerMarks | None) -> RequestGroup:
         created = time.monotonic()
         self._check_room(1)
         group = await self._builder.build(obj, marks)
@@ -199,11 +240,11 @@ class TokenizerManager:
 
     async def flush_cache(self) -> ControlReply:
         """Drop the prefix cache as far as nothing uses it."""
-        return await self._control("flush_cache")
+        return await self.control(partial(ControlRequest, op="flush_cache"))
 
     async def get_state(self) -> dict[str, Any]:
         """Gauges and counters of the engine."""
-        return (await self._control("get_state")).payload
+        return (await self.control(partial(ControlRequest, op="get_state"))).payload
 
     async def recent_state(self, timeout: float) -> dict[str, Any]:
         """The same, but empty if the engine does not answer in time or is gone.
@@ -222,14 +263,19 @@ class TokenizerManager:
         except RequestError:  # the engine is gone
             return {}
 
-    async def _control(self, op: Literal["flush_cache", "get_state"]) -> ControlReply:
+    async def control(self, make: Callable[[int], EngineRequest]) -> ControlReply:
+        """The engine's answer to the message that ``make`` makes of a number.
+
+        Raises:
+            RequestError: the engine is gone.
+        """
         self._check_alive()
         self._next_control += 1
         number = self._next_control
         future: asyncio.Future[ControlReply] = asyncio.get_running_loop().create_future()
         self._controls[number] = future
         try:
-            self._engine.send(ControlRequest(number, op))
+            self._engine.send(make(number))
             return await future
         finally:
             self._controls.pop(number, None)
@@ -274,6 +320,7 @@ class TokenizerManager:
         for state in group.states:
             self._sequences[state.rid] = (state, group)
         self.num_queued += len(group.states)
+        self.sessions.begin(group.states)
 
     def _set_deadline(self, group: RequestGroup, obj: GenerateReqInput, created: float) -> None:
         """End the request when its time, counted from ``created``, is over."""
@@ -324,6 +371,9 @@ class TokenizerManager:
         for rid in step.admitted:
             if rid in self._sequences:
                 self._leave_queue(self._sequences[rid][0], step.started)
+        for rid, values in step.hidden_states.items():
+            if rid in self._sequences:
+                self._sequences[rid][0].add_hidden_states(values)
         interval = self.server_args.stream_interval
         for output in step.outputs:
             found = self._sequences.get(output.rid)
@@ -353,6 +403,7 @@ class TokenizerManager:
         if state.finish is None:
             return
         self._sequences.pop(state.rid, None)
+        self.sessions.ended(state)
         if state.queued:
             state.queued = False
             self.num_queued -= 1

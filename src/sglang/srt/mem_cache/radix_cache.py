@@ -184,6 +184,21 @@ class RadixCache:
         if len(slots):
             self._allocator.free(slots)
 
+    def forget(self, tokens: Ids, namespace: str = "", *, keep: int = 0) -> None:
+        """Free the end of a sequence, up to where others branch off, go on or hold a lock.
+
+        Its first ``keep`` tokens stay in any case.
+        """
+        kept = self.match(tokens[:keep], namespace).node
+        node = self.match(tokens, namespace).node
+        while node is not kept and not node.children and not node.locks:
+            parent = node.parent
+            if parent is None:
+                return
+            self._remove(node)
+            self.version += 1
+            node = parent
+
     def flush(self) -> None:
         """Drop everything that is not locked."""
         self._evict(self._evictable)
@@ -212,14 +227,14 @@ class RadixCache:
     def _evict(self, count: int) -> None:
         """Free at least ``count`` slots, or all that can be.
 
-        Heap entries may be stale: used again, locked or grown since. They are put right
+        Heap entries may be stale: used again, locked, grown or removed since. They are put right
         when they surface.
         """
         freed = 0
         while freed < count and self._heap:
             last_used, _, node = heapq.heappop(self._heap)
             node.in_heap = False
-            if node.locks or node.children:
+            if node.locks or node.children or node.parent is None:
                 continue
             if node.last_used != last_used:
                 self._offer(node)
@@ -234,6 +249,7 @@ class RadixCache:
         assert parent is not None
         self._allocator.free(leaf.slots)
         self._evictable -= len(leaf.key)
+        leaf.parent = None
         del parent.children[int(leaf.key[0])]
         if parent.parent is not None:
             self._offer(parent)

@@ -50,6 +50,10 @@ class ServerMetrics:
     def first_token(self, seconds: float, *, prompt_tokens: int, cached_tokens: int) -> None:
         """A request has got its first token, ``seconds`` after it came."""
         self._observe(catalog.TIME_TO_FIRST_TOKEN, seconds)
+        self.prompt(prompt_tokens, cached_tokens)
+
+    def prompt(self, prompt_tokens: int, cached_tokens: int) -> None:
+        """A prompt has been processed."""
         self._add(catalog.PROMPT_TOKENS, prompt_tokens)
         self._add(catalog.CACHED_TOKENS, cached_tokens)
 

@@ -28,6 +28,13 @@ class ScheduledRequest(Protocol):
     logprob_start_len: int
     """First prompt position whose logprob is wanted, or -1."""
     top_logprobs_num: int
+    pooled: NDArray[np.float64] | None
+    """What an embedding needs of the hidden states of the tokens before the entry, if anything."""
+    return_hidden_states: bool
+    input_embeds: NDArray[np.float32] | None
+    """[prompt_len, H], read in the place of the prompt's tokens, if given."""
+    num_hidden: int
+    """Leading tokens whose hidden states are known already."""
 
     @property
     def wants_prompt_logprobs(self) -> bool: ...
@@ -62,6 +69,12 @@ class BatchResult:
     output_logprobs: dict[int, TokenLogprobs] = field(default_factory=dict)
     prompt_logprobs: dict[int, TokenLogprobs] = field(default_factory=dict)
     """Of the prompt tokens that the entry's tokens predict."""
+    pooled: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    """What the entries that go on have to remember, see ``ScheduledRequest.pooled``."""
+    embeddings: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    """Embedding or scores of each entry that is complete with this batch."""
+    hidden_states: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    """[n, H] of the entry's tokens from ``num_hidden`` on, where the request wants them."""
 
 
 class Runner(Protocol):

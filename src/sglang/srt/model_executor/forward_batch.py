@@ -41,6 +41,16 @@ class AttentionMeta:
 
 
 @dataclass(slots=True)
+class PlacedEmbeds:
+    """Vectors that stand in for the embeddings of some tokens of a batch."""
+
+    rows: torch.Tensor
+    """[M] int64, of the T tokens."""
+    values: torch.Tensor
+    """[M, H] float32."""
+
+
+@dataclass(slots=True)
 class ForwardBatch:
     """Input of one forward pass over T new tokens of B sequences."""
 
@@ -54,12 +64,15 @@ class ForwardBatch:
     logits_rows: torch.Tensor
     """[R] int64, the rows of T whose logits are wanted."""
     kv_pool: KVPool
+    embeds: PlacedEmbeds | None = None
 
     def to(self, device: torch.device) -> ForwardBatch:
         """The same with its inputs on ``device`` (the pool is there already)."""
         if self.input_ids.device == device:
             return self
-        meta = self.attention
+        meta, embeds = self.attention, self.embeds
+        if embeds is not None:
+            embeds = PlacedEmbeds(embeds.rows.to(device), embeds.values.to(device))
         return replace(
             self,
             input_ids=self.input_ids.to(device),
@@ -73,4 +86,5 @@ class ForwardBatch:
                 kv_len=meta.kv_len.to(device),
             ),
             logits_rows=self.logits_rows.to(device),
+            embeds=embeds,
         )

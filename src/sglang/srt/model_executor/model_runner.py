@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from sglang.srt.kernels.interface import Kernels
-from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.batch import Batch, BatchEntry, BatchResult, R
-from sglang.srt.model_executor.recorded_forward import RecordedForward, forward_batch
-from sglang.srt.model_executor.step_arrays import StepArrays, make_step_arrays
+from sglang.srt.model_executor.forward_pass import ForwardPass
+from sglang.srt.model_executor.input_embeds import place_embeds
+from sglang.srt.model_executor.step_arrays import make_step_arrays
 from sglang.srt.models.interface import CausalLM
 from sglang.srt.sampling.logprobs import gather_logprobs
 from sglang.srt.sampling.sampler import make_sampling_batch, sample
@@ -21,27 +20,24 @@ PROMPT_LOGPROB_ROWS = 256
 
 
 class ModelRunner:
-    """Owns the model's tensors; the scheduler tells it what to compute.
+    """Generates: runs the model over what the scheduler tells it to, and samples.
 
-    ``slots`` is the slot table [rows, width] int32, written by the scheduler and read here.
-    ``recorded`` serves the batches that fit it.
+    ``forward`` is the model's own pass.
     """
 
-    def __init__(
-        self,
-        model: CausalLM,
-        kv_pool: KVPool,
-        slots: NDArray[np.int32],
-        device: torch.device,
-        kernels: Kernels,
-        recorded: RecordedForward | None = None,
-    ) -> None:
+    def __init__(self, model: CausalLM, forward: ForwardPass, kernels: Kernels) -> None:
         self.model = model
-        self._kv_pool = kv_pool
-        self._slots = slots
-        self._device = device
-        self._kernels = kernels
-        self._recorded = recorded
+        self.device = forward.device
+        self.kernels = kernels
+        self._forward = forward
+
+    def replace_model(self, model: CausalLM) -> None:
+        """Run ``model``, which has the same shape, from now on. Nothing of the pool may be in use.
+
+        If this fails, the old model stays.
+        """
+        self._forward.replace_model(model)
+        self.model = model
 
     @torch.inference_mode()
     def execute(self, batch: Batch[R]) -> BatchResult:
@@ -56,30 +52,26 @@ class ModelRunner:
             rows.extend(
                 range(q_indptr[i] + first - batch[i].start, q_indptr[i] + last - batch[i].start)
             )
-        hidden = self._forward(make_step_arrays(batch, q_indptr, rows, self._slots))
+        wanted = {
+            i: _hidden_rows(e, q_indptr[i])
+            for i, e in enumerate(batch)
+            if e.request.return_hidden_states
+        }
+        for span in wanted.values():
+            rows.extend(span)
+        arrays = make_step_arrays(batch, q_indptr, rows, self._forward.slots)
+        hidden = self._forward(arrays, place_embeds(batch, q_indptr))
         result = BatchResult(next_tokens={})
+        if wanted:
+            sizes = [len(span) for span in wanted.values()]
+            values = hidden[len(rows) - sum(sizes) :].to("cpu", torch.float32, copy=True)
+            parts = np.split(values.numpy(), np.cumsum(sizes)[:-1])
+            result.hidden_states = dict(zip(wanted, parts, strict=True))
         if sampling:
             self._sample(batch, sampling, hidden[: len(sampling)], result)
         if scored:
             self._score_prompts(batch, scored, hidden[len(sampling) :], result)
         return result
-
-    def _forward(self, arrays: StepArrays) -> torch.Tensor:
-        """Hidden states [R, H] of the rows whose logits are wanted."""
-        if self._recorded is not None and self._recorded.fits(arrays):
-            return self._recorded.run(arrays)
-        kv_slots, kv_start = self._kv_slots(arrays)
-        batch = forward_batch(arrays._replace(kv_start=kv_start), kv_slots, self._kv_pool)
-        return self.model.forward(batch.to(self._device))
-
-    def _kv_slots(self, arrays: StepArrays) -> tuple[torch.Tensor, NDArray[np.int64]]:
-        """Slot lists of the sequences: the table itself, or a compact copy for a device."""
-        if self._device.type == "cpu":
-            return torch.from_numpy(self._slots.reshape(-1)), arrays.kv_start
-        start = np.zeros(len(arrays.kv_len), dtype=np.int64)
-        np.cumsum(arrays.kv_len[:-1], out=start[1:])
-        rows = zip(arrays.table_rows, arrays.kv_len, strict=True)
-        return torch.from_numpy(np.concatenate([self._slots[row, :n] for row, n in rows])), start
 
     # ----------------------------------------------------------------- output
 
@@ -88,12 +80,12 @@ class ModelRunner:
     ) -> None:
         logits = self.model.logits(hidden)
         requests = [batch[i].request for i in sampling]
-        plan = make_sampling_batch([r.sampling for r in requests], logits.shape[1], self._device)
+        plan = make_sampling_batch([r.sampling for r in requests], logits.shape[1], self.device)
         scored = [j for j, r in enumerate(requests) if r.return_logprob]
         # A copy of what the model says: sampling masks the logits of rows with a grammar.
         raw = logits[scored] if scored else None
         tokens: list[int] = sample(
-            logits, plan, self._kernels.best_tokens, self._kernels.mask_tokens
+            logits, plan, self.kernels.best_tokens, self.kernels.mask_tokens
         ).tolist()
         result.next_tokens = dict(zip(sampling, tokens, strict=True))
         if raw is None:
@@ -127,6 +119,12 @@ class ModelRunner:
                 )
                 offset += end - start
             result.prompt_logprobs[i] = scores
+
+
+def _hidden_rows(entry: BatchEntry[R], first: int) -> range:
+    """Rows of the batch, where the entry begins at ``first``, whose hidden states are wanted."""
+    known = max(entry.request.num_hidden - entry.start, 0)
+    return range(first + min(known, entry.count), first + entry.count)
 
 
 def _prompt_span(entry: BatchEntry[R]) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from sglang.srt.kernels.cpu.recording import Counts, NotRecordable
 from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.forward_batch import AttentionMeta, ForwardBatch
 from sglang.srt.model_executor.step_arrays import StepArrays
-from sglang.srt.models.interface import CausalLM
+from sglang.srt.models.interface import Transformer
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class RecordedForward:
 
     def __init__(
         self,
-        model: CausalLM,
+        model: Transformer,
         kernels: CpuKernels,
         kv_pool: KVPool,
         slots: NDArray[np.int32],
@@ -36,6 +36,8 @@ class RecordedForward:
         max_tokens: int,
         max_sequences: int,
     ) -> None:
+        self._kernels, self._kv_pool, self._slots = kernels, kv_pool, slots
+        self._limits = max_tokens, max_sequences
         # More than any batch needs, so that the three counts differ.
         counts = Counts(
             max_tokens + max_sequences + 2, max_tokens + max_sequences + 1, max_sequences
@@ -54,6 +56,18 @@ class RecordedForward:
         flat = torch.from_numpy(slots.reshape(-1))
         self._batch = forward_batch(self._inputs, flat, kv_pool)
         self._recording = kernels.record(lambda: model.forward(self._batch), counts)
+
+    def of(self, model: Transformer) -> RecordedForward | None:
+        """The same recording of another model of the same shape, see :func:`record_forward`."""
+        max_tokens, max_sequences = self._limits
+        return record_forward(
+            model,
+            self._kernels,
+            self._kv_pool,
+            self._slots,
+            max_tokens=max_tokens,
+            max_sequences=max_sequences,
+        )
 
     def fits(self, arrays: StepArrays) -> bool:
         return (
@@ -92,7 +106,7 @@ def forward_batch(arrays: StepArrays, kv_slots: torch.Tensor, kv_pool: KVPool) -
 
 
 def record_forward(
-    model: CausalLM,
+    model: Transformer,
     kernels: CpuKernels,
     kv_pool: KVPool,
     slots: NDArray[np.int32],
@@ -117,7 +131,7 @@ def record_forward(
 
 
 def _replay_equals_run(
-    recorded: RecordedForward, model: CausalLM, kv_pool: KVPool, slots: NDArray[np.int32]
+    recorded: RecordedForward, model: Transformer, kv_pool: KVPool, slots: NDArray[np.int32]
 ) -> bool:
     """Compare on one sequence of a few tokens, in slots that nobody owns yet."""
     length = min(5, kv_pool.num_slots, slots.shape[1])

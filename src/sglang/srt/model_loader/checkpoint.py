@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from sglang.srt.configs.errors import ModelLoadError
-from sglang.srt.configs.model_config import read_json_object
+from sglang.srt.configs.json_file import read_json_object
 
 LOAD_FORMATS = ("auto", "safetensors", "pt", "dummy")
 

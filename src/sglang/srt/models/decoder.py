@@ -30,6 +30,7 @@ class Decoder:
 
     names: ClassVar[DecoderNames] = DecoderNames()
     supports_quantization: ClassVar[bool] = True
+    supports_input_embeds: ClassVar[bool] = True
 
     @staticmethod
     def parse_config(config: Mapping[str, Any]) -> DecoderConfig:
@@ -48,17 +49,25 @@ class Decoder:
         quantization = quantization_named(config.quantization)
         layer_scheme = quantization.layers if quantization else None
         head_scheme = quantization.head if quantization else None
-        table, head = load_embeddings(facts, cls.names, reader)
+        names, lm_head = cls.names, None
+        if config.is_generation:
+            table, head = load_embeddings(facts, names, reader)
+            lm_head = LMHead(kernels, head, head_scheme)
+        else:
+            if not reader.has(names.embedding):
+                names = names.without_prefix()
+            table = reader.read(TensorSpec(names.embedding, (facts.vocab_size, facts.hidden_size)))
+            reader.ignore(names.lm_head)
         layers = [
-            load_layer(facts, cls.names, reader, kernels, index, layer_scheme)
+            load_layer(facts, names, reader, kernels, index, layer_scheme)
             for index in range(facts.num_layers)
         ]
         return cls(
             facts,
             embedding=Embedding(kernels, table),
             layers=layers,
-            final_norm=reader.read(TensorSpec(cls.names.final_norm, (facts.hidden_size,))),
-            lm_head=LMHead(kernels, head, head_scheme),
+            final_norm=reader.read(TensorSpec(names.final_norm, (facts.hidden_size,))),
+            lm_head=lm_head,
             cos_sin=rotary_table(facts.rope, config.context_length, reader.device),
             kernels=kernels,
         )
@@ -70,10 +79,11 @@ class Decoder:
         embedding: Embedding,
         layers: Sequence[DecoderLayer],
         final_norm: torch.Tensor,
-        lm_head: LMHead,
+        lm_head: LMHead | None,
         cos_sin: torch.Tensor,
         kernels: Kernels,
     ) -> None:
+        """``lm_head`` None: for a decoder that is asked for hidden states only."""
         self.config = config
         self.num_layers = config.num_layers
         self.num_heads = config.num_heads
@@ -95,6 +105,8 @@ class Decoder:
         """
         kernels, eps = self._kernels, self.config.norm_eps
         residual = self._embedding(batch.input_ids)
+        if batch.embeds is not None:
+            residual[batch.embeds.rows] = batch.embeds.values.to(residual.dtype)
         x = kernels.rms_norm(residual, self._layers[0].input_norm, eps)
         for index, layer in enumerate(self._layers):
             attended = self._attention(layer, index, x, batch)
@@ -112,6 +124,7 @@ class Decoder:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Scores [R, V] float32 of the next token for hidden states [R, H]."""
+        assert self._lm_head is not None
         return self._lm_head(hidden)
 
     def _attention(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -36,6 +36,15 @@ class DecoderNames:
     gate: str = "mlp.gate_proj"
     up: str = "mlp.up_proj"
     down: str = "mlp.down_proj"
+
+    def without_prefix(self) -> DecoderNames:
+        """The names in a checkpoint that holds the decoder alone, without a head."""
+        return replace(
+            self,
+            embedding=self.embedding.removeprefix("model."),
+            final_norm=self.final_norm.removeprefix("model."),
+            layer=self.layer.removeprefix("model."),
+        )
 
 
 @dataclass(frozen=True)

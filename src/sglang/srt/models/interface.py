@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
+    from sglang.srt.configs.pooling_config import Pooling
     from sglang.srt.model_executor.forward_batch import ForwardBatch
 
 
-class CausalLM(Protocol):
-    """A decoder-only language model whose weights are loaded."""
+class Transformer(Protocol):
+    """Layers whose weights are loaded: tokens in, hidden states out."""
 
     num_layers: int
     num_kv_heads: int
@@ -26,6 +27,21 @@ class CausalLM(Protocol):
         """
         ...
 
+
+class CausalLM(Transformer, Protocol):
+    """A decoder-only language model."""
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Scores [R, V] float32 of the next token for hidden states [R, H]."""
+        ...
+
+
+class PooledModel(Protocol):
+    """A model that makes its answer of pooled hidden states: an embedding, or scores."""
+
+    transformer: Transformer
+    pooling: Pooling
+
+    def answer(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Embeddings or scores [R, E] float32 for pooled hidden states [R, H] float32."""
         ...

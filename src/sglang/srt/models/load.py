@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 
@@ -11,7 +12,8 @@ from sglang.srt.configs.model_config import ModelConfig
 from sglang.srt.kernels.interface import Kernels
 from sglang.srt.model_loader.checkpoint import open_checkpoint
 from sglang.srt.model_loader.weights import WeightReader
-from sglang.srt.models.interface import CausalLM
+from sglang.srt.models.interface import CausalLM, PooledModel
+from sglang.srt.models.pooled import PooledTransformer
 from sglang.srt.models.registry import ModelRegistry
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,41 @@ def load_model(
     ``show_progress`` None: a bar if stderr is a terminal. Raises ModelLoadError (one line that
     names what and where) for unsupported architectures and unusable checkpoints.
     """
-    model_class = ModelRegistry.resolve(config.architectures)
+    model: CausalLM = _load(
+        ModelRegistry.resolve(config.architectures),
+        config,
+        device=device,
+        kernels=kernels,
+        load_format=load_format,
+        show_progress=show_progress,
+        tp_rank=tp_rank,
+        tp_size=tp_size,
+    )
+    return model
+
+
+def load_pooled_model(
+    config: ModelConfig, *, device: torch.device, kernels: Kernels, load_format: str = "auto"
+) -> PooledModel:
+    """The same for a model whose answers are embeddings or scores (``config.pooling`` is set)."""
+    ModelRegistry.check(config.architectures)
+    model: PooledModel = _load(
+        PooledTransformer, config, device=device, kernels=kernels, load_format=load_format
+    )
+    return model
+
+
+def _load(
+    model_class: type[Any],
+    config: ModelConfig,
+    *,
+    device: torch.device,
+    kernels: Kernels,
+    load_format: str,
+    show_progress: bool | None = None,
+    tp_rank: int = 0,
+    tp_size: int = 1,
+) -> Any:
     if tp_size != 1:
         raise ModelLoadError(f"tensor parallelism (tp_size {tp_size}) is not implemented yet")
     if config.quantization and device.type != "cpu":
@@ -64,8 +100,8 @@ def load_model(
         show_progress=show_progress,
     )
     with reader:
-        model: CausalLM = model_class.from_checkpoint(config, reader, kernels)
+        model = model_class.from_checkpoint(config, reader, kernels)
         report = reader.finish()
     kind = f"{config.quantization}, {config.dtype}" if config.quantization else config.dtype
-    logger.info("loaded %s as %s: %s", model_class.__name__, kind, report)
+    logger.info("loaded %s as %s: %s", config.architectures[0], kind, report)
     return model

@@ -12,7 +12,8 @@ Its class must implement :class:`sglang.srt.models.interface.CausalLM` and be co
 
 (a classmethod), which asks ``reader`` for every tensor by name, shape and shard dimension and
 passes ``kernels`` on to its layers. A class that also follows ``config.quantization`` says so with
-``supports_quantization = True``. ``decoder.Decoder`` is such a class, and the quickest way to add a
+``supports_quantization = True``, one that reads ``ForwardBatch.embeds`` with
+``supports_input_embeds = True``. ``decoder.Decoder`` is such a class, and the quickest way to add a
 family is to subclass it.
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
 from sglang.srt.configs.errors import ModelLoadError
 
@@ -29,7 +30,30 @@ _BUILT_IN = {
     "MistralForCausalLM": "mistral",
     "Qwen2ForCausalLM": "qwen2",
     "Qwen3ForCausalLM": "qwen3",
+    "BertModel": "bert",
+    "RobertaModel": "bert",
 }
+
+Head = Literal["none", "linear", "mlp", "weighted"]
+"""What turns the hidden state of the last token into scores; none: it is the answer itself."""
+
+_POOLED: dict[str, tuple[str, Head]] = {
+    "BertModel": ("BertModel", "none"),
+    "RobertaModel": ("RobertaModel", "none"),
+    "XLMRobertaModel": ("RobertaModel", "none"),
+    "LlamaModel": ("LlamaForCausalLM", "none"),
+    "LlamaEmbeddingModel": ("LlamaForCausalLM", "none"),
+    "MistralModel": ("MistralForCausalLM", "none"),
+    "Qwen2Model": ("Qwen2ForCausalLM", "none"),
+    "Qwen3Model": ("Qwen3ForCausalLM", "none"),
+    "LlamaForSequenceClassification": ("LlamaForCausalLM", "linear"),
+    "MistralForSequenceClassification": ("MistralForCausalLM", "linear"),
+    "Qwen2ForSequenceClassification": ("Qwen2ForCausalLM", "linear"),
+    "Qwen3ForSequenceClassification": ("Qwen3ForCausalLM", "linear"),
+    "Qwen2ForRewardModel": ("Qwen2ForCausalLM", "mlp"),
+    "LlamaForSequenceClassificationWithNormal_Weights": ("LlamaForCausalLM", "weighted"),
+}
+"""Embedding and reward models: the model that they are made of, and its head."""
 
 
 class ModelTable(MutableMapping[str, type[Any]]):
@@ -79,7 +103,7 @@ class Registry:
 
     def supported(self) -> list[str]:
         """Names of all architectures, sorted."""
-        return sorted(self.models)
+        return sorted({*self.models, *_POOLED})
 
     def check(self, architectures: Iterable[str]) -> str:
         """The first of ``architectures`` that is supported; imports nothing.
@@ -88,7 +112,7 @@ class Registry:
         """
         wanted = list(architectures)
         for name in wanted:
-            if name in self.models:
+            if name in self.models or name in _POOLED:
                 return name
         raise ModelLoadError(
             f"unsupported architecture {', '.join(wanted)}; "
@@ -96,8 +120,23 @@ class Registry:
         )
 
     def resolve(self, architectures: Iterable[str]) -> type[Any]:
-        """The class of the first of ``architectures`` that is supported; raises as check does."""
-        return self.models[self.check(architectures)]
+        """The class of the first of ``architectures`` that is supported, a model of text.
+
+        Raises as check does, and for embedding and reward models.
+        """
+        name = self.check(architectures)
+        if name in _POOLED:
+            raise ModelLoadError(f"{name} generates no text")
+        return self.models[name]
+
+    def resolve_pooled(self, architectures: Iterable[str]) -> tuple[type[Any], Head]:
+        """The class below the head of an embedding or reward model, and the head.
+
+        Models that generate text can be asked for embeddings as well. Raises as check does.
+        """
+        name = self.check(architectures)
+        below, head = _POOLED.get(name, (name, "none"))
+        return self.models[below], head
 
 
 ModelRegistry = Registry()

@@ -1,7 +1,8 @@
 """Chooses the next token of every row of a batch.
 
-What is drawn from: edited logits (:mod:`~sglang.srt.sampling.logit_edits`) of the tokens that the
-grammar allows, if there is one (:mod:`~sglang.srt.sampling.token_mask`), divided by the
+What is drawn from: edited logits (:mod:`~sglang.srt.sampling.logit_edits`), changed by a custom
+processor if there is one (:mod:`~sglang.srt.sampling.processed_logits`), of the tokens that the
+grammar allows if there is one (:mod:`~sglang.srt.sampling.token_mask`), divided by the
 temperature; of these the ``top_k`` most probable tokens; of these, renormalised, the most
 probable that first reach ``top_p`` together; of these the ones at least ``min_p`` times as
 probable as the best. Of equally probable tokens the lower id comes first. One uniform number a
@@ -19,6 +20,7 @@ from __future__ import annotations
 import torch
 
 from sglang.srt.sampling.logit_edits import edited
+from sglang.srt.sampling.processed_logits import apply_processors
 from sglang.srt.sampling.sampling_batch import (
     CANDIDATES,
     DrawGroup,
@@ -57,7 +59,8 @@ def sample(
 
     Args:
         logits: [B, V] float32. Changed during the call if the batch has edits, and as before
-            when it returns; but in rows with a grammar, forbidden tokens may become -inf.
+            when it returns; but in rows with a grammar, forbidden tokens may become -inf, and
+            rows with a custom processor are what that made of them.
         batch: Made of the same B rows.
         best_tokens: How to find the best token of each row, which is all that greedy rows need.
         mask_tokens: How to forbid tokens.
@@ -74,6 +77,7 @@ def sample(
     if batch.greedy:
         return best_tokens(logits)[1]
     with edited(logits, batch.edits) as scores:
+        apply_processors(scores, batch.processed)
         if batch.constrained:
             best, tokens = best_allowed(scores, batch.constrained, best_tokens, mask_tokens)
         else:

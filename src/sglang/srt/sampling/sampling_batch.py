@@ -11,6 +11,7 @@ import torch
 
 from sglang.srt.sampling.logit_edits import LogitEdits, make_logit_edits
 from sglang.srt.sampling.noise import uniform
+from sglang.srt.sampling.processed_logits import ProcessorGroup, group_by_processor
 from sglang.srt.sampling.sampling_params import SamplingParams
 from sglang.srt.sampling.sampling_row import SamplingRow
 
@@ -59,11 +60,13 @@ class SamplingBatch:
     """The rows that draw; the others take the best token."""
     constrained: dict[int, SamplingRow] = field(default_factory=dict)
     """The rows that have a grammar."""
+    processed: list[ProcessorGroup] = field(default_factory=list)
+    """The rows that have a custom logit processor."""
 
     @property
     def greedy(self) -> bool:
         """Whether one argmax over the untouched logits is all there is to do."""
-        return self.edits is None and not self.constrained and not self.groups
+        return not (self.edits or self.constrained or self.groups or self.processed)
 
 
 def make_sampling_batch(
@@ -89,7 +92,8 @@ def make_sampling_batch(
         for (route, limited), indices in members.items()
     ]
     constrained = {i: row for i, row in enumerate(rows) if row.grammar is not None}
-    return SamplingBatch(len(rows), vocab_size, edits, groups, constrained)
+    processed = group_by_processor(rows)
+    return SamplingBatch(len(rows), vocab_size, edits, groups, constrained, processed)
 
 
 def _route(params: SamplingParams, vocab_size: int) -> tuple[Route, bool]:

@@ -36,6 +36,7 @@ MAX_STOP_TOKEN_IDS = 1024
 MAX_LOGIT_BIAS_ENTRIES = 4096
 MAX_GRAMMAR_CHARS = 1 << 20
 MAX_CUSTOM_PARAMS = 256
+MAX_CUSTOM_PARAMS_BYTES = 1 << 20
 
 GRAMMAR_KINDS = ("json_schema", "regex", "ebnf", "structural_tag")
 """The fields that constrain the output; a request may have one of them."""
@@ -76,6 +77,7 @@ class SamplingParams(msgspec.Struct, kw_only=True, omit_defaults=True):
     logit_bias: dict[int, float] = {}
     seed: int | None = None
     custom_params: dict[str, Any] | None = None
+    """What the request's custom logit processor gets to know of it."""
 
     @property
     def is_greedy(self) -> bool:
@@ -118,13 +120,6 @@ class SamplingParams(msgspec.Struct, kw_only=True, omit_defaults=True):
         params = cls(**fields)
         _check_combinations(params)
         return params
-
-
-def unsupported_features(params: SamplingParams) -> str | None:
-    """A message about what the parameters ask for and the runtime cannot do yet, or None."""
-    if params.custom_params is not None:
-        return "custom logit processors are not implemented yet: custom_params cannot be used"
-    return None
 
 
 def _check_combinations(params: SamplingParams) -> None:
@@ -300,7 +295,16 @@ def _custom_params(field: str, value: Any, vocab_size: int | None) -> dict[str, 
         _refuse(field, limit, value)
     if not all(isinstance(key, str) for key in value):
         _refuse(field, limit, value)
-    return dict(value)
+    try:
+        data = msgspec.msgpack.encode(dict(value))
+        params: dict[str, Any] = msgspec.msgpack.decode(data)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise SamplingParamsError(
+            field, f"{field} must hold plain values only: {str(error)[:200]}"
+        ) from None
+    if len(data) > MAX_CUSTOM_PARAMS_BYTES:
+        _refuse(field, f"at most {MAX_CUSTOM_PARAMS_BYTES} bytes", value)
+    return params
 
 
 _penalty = _number(-MAX_PENALTY, MAX_PENALTY)

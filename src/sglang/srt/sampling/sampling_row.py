@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from sglang.srt.sampling.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     from sglang.srt.constrained.grammar import GrammarState
+    from sglang.srt.sampling.custom_logit_processor import CustomLogitProcessor
 
 
 class TokenCounts:
@@ -89,6 +90,10 @@ class SamplingRow:
     eos_ids: Collection[int] = ()
     grammar: GrammarState | None = None
     """What the output has to obey, where it is now."""
+    processor: CustomLogitProcessor | None = None
+    """Changes the logits; shared with other requests."""
+    error: str = ""
+    """Why no token could be chosen, where ``processor`` is to blame."""
 
     greedy: bool = field(init=False)
     """Takes the best token."""
@@ -99,6 +104,8 @@ class SamplingRow:
     bias_values: NDArray[np.float32] = field(init=False)
     banned_ids: NDArray[np.int64] = field(init=False)
     """``stop_ids`` as an array."""
+    custom_params: dict[str, Any] = field(init=False)
+    """What ``processor`` gets to know of this request."""
     _counts: TokenCounts | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -114,6 +121,7 @@ class SamplingRow:
         self.bias_values = np.fromiter(bias.values(), np.float32, len(bias))
         self.banned_ids = np.array(sorted(self.stop_ids), dtype=np.int64)
         self.edited = self.penalised or bool(bias) or params.min_new_tokens > 0
+        self.custom_params = params.custom_params or {}
 
     def may_choose(self, token: int) -> bool:
         """Whether the grammar, if there is one, lets the output go on with ``token``."""

@@ -91,7 +91,11 @@ class ModelOptions:
         "A chat template instead of the tokenizer's own: a file (.jinja or .json) or a name.",
         default_text="the tokenizer's own",
     )
-    is_embedding: bool = MODEL.planned(False, "Serve embeddings or rewards instead of text.")
+    is_embedding: bool = MODEL.option(
+        False,
+        "Serve embeddings instead of text. Models with another head than that for text, such as "
+        "reward models, do so without being told.",
+    )
     revision: str | None = MODEL.option(
         None, "Branch, tag or commit of the model on the hub.", default_text="the main branch"
     )

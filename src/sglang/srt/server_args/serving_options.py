@@ -106,10 +106,16 @@ class ServingOptions:
         "How the model marks its reasoning, which answers then have in a field of its own.",
         choices=REASONING_PARSERS,
     )
-    enable_custom_logit_processor: bool = API.planned(
-        False, "Let requests bring a logit processor of their own."
+    enable_custom_logit_processor: bool = API.option(
+        False,
+        "Let requests bring a logit processor of their own, that is, code that the engine runs; "
+        "see sampling-parameters.md.",
     )
-    return_hidden_states: bool = API.planned(False, "Return the hidden states of the tokens.")
+    return_hidden_states: bool = API.option(
+        False,
+        "Return the hidden states of the tokens from /generate, unless a request says otherwise. "
+        "Such requests take nothing from the prefix cache.",
+    )
 
     # ---- Logging ---------------------------------------------------------------------
     log_level: str = LOGGING.option("info", "How much is logged.", choices=_LOG_LEVELS)

@@ -21,6 +21,9 @@ class Backend(Protocol):
     def encode_batch(self, texts: Sequence[str], add_special_tokens: bool) -> list[list[int]]:
         """Ids of each text; thread-safe, and does not hold the interpreter lock for long."""
 
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """Ids of each pair of texts, with the special tokens that belong around and between."""
+
     def decode(self, ids: Sequence[int], skip_special_tokens: bool, spaces: bool) -> str:
         """Text of ``ids`` decoded as a whole; ids outside the vocabulary are left out."""
 
@@ -67,6 +70,9 @@ class FastBackend:
         # The batch call releases the interpreter lock and skips offsets, also for one text.
         encodings = self._core.encode_batch_fast(list(texts), add_special_tokens=add_special_tokens)
         return [encoding.ids for encoding in encodings]
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._core.encode_batch_fast(list(pairs))]
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool, spaces: bool) -> str:
         # Fast tokenizers put no spaces of their own around special tokens, whatever is asked.
@@ -121,6 +127,9 @@ class TransformersBackend:
             list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
             for text in texts
         ]
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        return [list(self._tokenizer.encode(first, second)) for first, second in pairs]
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool, spaces: bool) -> str:
         text = self._tokenizer.decode(

@@ -30,6 +30,8 @@ NO_TEMPLATE = (
     "or a .jinja or .json file), or use the completions API"
 )
 
+_SURROGATE = "text contains an unpaired surrogate (U+D800-U+DFFF)"
+
 
 class Encoding(dict[str, Any]):
     """``input_ids`` and ``attention_mask`` of one text or of a list; also read as attributes."""
@@ -91,7 +93,16 @@ class Tokenizer:
         except (UnicodeEncodeError, TypeError) as error:
             # A lone half of a surrogate pair is a Python string but no text.
             if any(_has_surrogate(text) for text in texts):
-                raise ValueError("text contains an unpaired surrogate (U+D800-U+DFFF)") from error
+                raise ValueError(_SURROGATE) from error
+            raise
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """Ids of pairs of texts, joined as the checkpoint says, as for a cross-encoder."""
+        try:
+            return self.backend.encode_pairs(pairs)
+        except (UnicodeEncodeError, TypeError) as error:
+            if any(_has_surrogate(text) for pair in pairs for text in pair):
+                raise ValueError(_SURROGATE) from error
             raise
 
     def __call__(self, text: str | Sequence[str], add_special_tokens: bool = True) -> Encoding:

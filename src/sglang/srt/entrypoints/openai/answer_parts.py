@@ -5,11 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import takewhile
+from typing import Any, Literal
 
 from sglang.srt.function_call.items import ToolCallItem, whole_calls
 from sglang.srt.function_call_parser import FunctionCallParser
+from sglang.srt.managers.request_state import SequenceState
 from sglang.srt.reasoning_parser import ReasoningParser
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What was added to one part of an answer."""
+
+    kind: Literal["reasoning", "content", "call"]
+    text: str
+    """Of a call: arguments."""
+    call: ToolCallItem | None = None
+    """The call, which begins here if the item has a name."""
 
 
 @dataclass
@@ -28,6 +41,16 @@ class Parts:
         if self.content:
             deltas.append({"content": self.content})
         return deltas + [{"tool_calls": [_call_delta(call)]} for call in self.calls]
+
+    def pieces(self) -> Iterator[Piece]:
+        """The same one by one, in an order in which they can have been written."""
+        if self.reasoning:
+            yield Piece("reasoning", self.reasoning)
+        begun = list(takewhile(lambda call: call.name is None, self.calls))
+        yield from (Piece("call", call.parameters, call) for call in begun)
+        if self.content:
+            yield Piece("content", self.content)
+        yield from (Piece("call", call.parameters, call) for call in self.calls[len(begun) :])
 
 
 class PartsReader:
@@ -52,6 +75,7 @@ class PartsReader:
         self._calls = calls
         self._separates = separate_reasoning
         self._max_calls = max_calls
+        self._read_chars = 0
         self.has_calls = False
         """Whether there has been a call."""
 
@@ -59,6 +83,14 @@ class PartsReader:
     def reasoning_chars(self) -> int:
         """Length of the text up to the end of the reasoning, once the answer is over."""
         return 0 if self._reasoning is None else self._reasoning.reasoning_chars
+
+    def advance(self, state: SequenceState) -> list[Parts]:
+        """What the text of the sequence adds that has not been read yet."""
+        first, self._read_chars = self._read_chars, len(state.text)
+        parts = [self.push(state.text[first:])]
+        if state.finish is not None:
+            parts.append(self.finish())
+        return parts
 
     def push(self, text: str) -> Parts:
         """What the next piece of the text adds."""

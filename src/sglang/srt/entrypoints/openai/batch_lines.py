@@ -14,9 +14,10 @@ from starlette.types import Message
 
 from sglang.srt.batches.result_lines import LineAnswer
 from sglang.srt.entrypoints.body import THREAD_FROM_BYTES, parse_json_object
-from sglang.srt.entrypoints.errors import error_response
+from sglang.srt.entrypoints.errors import ErrorShape, error_response
 from sglang.srt.entrypoints.openai.chat import chat_completions
 from sglang.srt.entrypoints.openai.completions import completions
+from sglang.srt.entrypoints.openai.embeddings import embeddings
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.logs.request_id import REQUEST_ID, accepted_or_new
 from sglang.srt.managers.errors import RequestError
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 ENDPOINTS: dict[str, Callable[[ServerState, Request], Awaitable[Response]]] = {
     "/v1/chat/completions": chat_completions,
     "/v1/completions": completions,
+    "/v1/embeddings": embeddings,
 }
 
 PRIORITY = -1000
@@ -45,10 +47,11 @@ async def answer_line(state: ServerState, endpoint: str, body: bytes) -> LineAns
             body = _with_priority(body)
         response = await ENDPOINTS[endpoint](state, _request(endpoint, body))
     except RequestError as error:
-        response = error_response(error, openai=True)
+        response = error_response(error, ErrorShape.OPENAI)
     except Exception:
         logger.exception("a line of a batch failed")
-        response = error_response(RequestError("internal server error", status=500), openai=True)
+        failure = RequestError("internal server error", status=500)
+        response = error_response(failure, ErrorShape.OPENAI)
     finally:
         REQUEST_ID.reset(token)
     return LineAnswer(response.status_code, bytes(response.body), request_id)

@@ -25,7 +25,6 @@ MAX_METADATA_KEY, MAX_METADATA_VALUE = 64, 512
 
 _OTHER_ENDPOINTS = frozenset(
     {
-        "/v1/embeddings",
         "/v1/responses",
         "/v1/moderations",
         "/v1/images/generations",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sglang.srt.entrypoints.openai.answer_parts import Parts, PartsReader, message
+from sglang.srt.entrypoints.openai.answer_parts import PartsReader, message
 from sglang.srt.entrypoints.openai.choices import finish_fields
 from sglang.srt.entrypoints.openai.logprobs import chat_logprobs
 from sglang.srt.entrypoints.openai.protocol import ChatRequest
@@ -28,7 +28,6 @@ class ChatFormatter:
         self._chat = chat
         self._readers = readers
         self._has_reasoning = has_reasoning
-        self._sent_text = [0] * len(readers)
         self._sent_tokens = [0] * len(readers)
         self._started = [False] * len(readers)
 
@@ -36,7 +35,9 @@ class ChatFormatter:
         """The whole answer of one sequence."""
         choice: dict[str, Any] = {
             "index": state.index,
-            "message": message(self._new_parts(state), has_reasoning=self._has_reasoning),
+            "message": message(
+                self._readers[state.index].advance(state), has_reasoning=self._has_reasoning
+            ),
             "logprobs": self._logprobs(state, 0),
             **self._finish_fields(state),
         }
@@ -57,7 +58,9 @@ class ChatFormatter:
         return chunks
 
     def _pieces(self, state: SequenceState) -> list[dict[str, Any]]:
-        deltas = [delta for parts in self._new_parts(state) for delta in parts.deltas()]
+        deltas = [
+            delta for parts in self._readers[state.index].advance(state) for delta in parts.deltas()
+        ]
         about_tokens = self._about_tokens(state)
         if about_tokens and not deltas:
             deltas.append({"content": ""})
@@ -65,15 +68,6 @@ class ChatFormatter:
         if chunks:
             chunks[0].update(about_tokens)
         return chunks
-
-    def _new_parts(self, state: SequenceState) -> list[Parts]:
-        """What the text that has not been read yet adds."""
-        reader, first = self._readers[state.index], self._sent_text[state.index]
-        self._sent_text[state.index] = len(state.text)
-        parts = [reader.push(state.text[first:])]
-        if state.finish is not None:
-            parts.append(reader.finish())
-        return parts
 
     def _about_tokens(self, state: SequenceState) -> dict[str, Any]:
         """Fields about the tokens that have not been told of yet, if the request wants any."""

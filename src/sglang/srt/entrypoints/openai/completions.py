@@ -11,6 +11,7 @@ from starlette.responses import Response
 from sglang.srt.entrypoints.body import read_json_object
 from sglang.srt.entrypoints.errors import renamed
 from sglang.srt.entrypoints.json_response import json_response
+from sglang.srt.entrypoints.openai.answer_run import AnswerRun
 from sglang.srt.entrypoints.openai.choices import Answer, check_model, finish_fields
 from sglang.srt.entrypoints.openai.logprobs import CompletionLogprobs
 from sglang.srt.entrypoints.openai.protocol import (
@@ -19,7 +20,7 @@ from sglang.srt.entrypoints.openai.protocol import (
     parse_request,
     sampling_params,
 )
-from sglang.srt.entrypoints.sse import event_stream, unless_disconnected
+from sglang.srt.entrypoints.sse import OPENAI_STREAM, event_stream, unless_disconnected
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import NotImplementedYetError, RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
@@ -32,16 +33,18 @@ DEFAULT_MAX_TOKENS = 16
 async def completions(state: ServerState, request: Request) -> Response:
     """Continue one or several prompts."""
     body = parse_request(CompletionRequest, await read_json_object(request))
-    answer = await unless_disconnected(request, _submit(state, body))
+    rid = f"cmpl-{uuid.uuid4().hex}" if body.rid is None else body.rid
+    run = await unless_disconnected(request, _submit(state, body, rid))
     assert state.tokenizer is not None
-    formatter = CompletionFormatter(state.tokenizer, body, answer.group.states)
+    formatter = CompletionFormatter(state.tokenizer, body, run.group.states)
+    answer = Answer(state, body, run, rid, "text_completion")
     if body.stream:
-        return await event_stream(request, answer.events(formatter.chunks), openai=True)
+        return await event_stream(request, answer.events(formatter.chunks), OPENAI_STREAM)
     return json_response(await unless_disconnected(request, answer.whole(formatter.choice)))
 
 
-async def _submit(state: ServerState, body: CompletionRequest) -> Answer:
-    check_model(state, body)
+async def _submit(state: ServerState, body: CompletionRequest, rid: str) -> AnswerRun:
+    check_model(state, body.model)
     if state.tokenizer is None:
         raise RequestError(
             "completions need a tokenizer, and the server runs with --skip-tokenizer-init"
@@ -50,7 +53,6 @@ async def _submit(state: ServerState, body: CompletionRequest) -> Answer:
     if body.best_of is not None and body.best_of != n:
         raise NotImplementedYetError("best_of other than n", param="best_of")
     max_tokens = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
-    rid = f"cmpl-{uuid.uuid4().hex}" if body.rid is None else body.rid
     wants_logprobs = body.logprobs is not None
     obj = GenerateReqInput(
         **_prompt(body.prompt),
@@ -68,7 +70,7 @@ async def _submit(state: ServerState, body: CompletionRequest) -> Answer:
         group = await state.manager.submit(obj)
     except RequestError as error:
         raise renamed(error, {**names, "input_ids": "prompt", "text": "prompt"}) from None
-    return Answer(state, body, group, rid, "text_completion", names)
+    return AnswerRun(state.manager, group, names, n=n)
 
 
 def _prompt(prompt: Any) -> dict[str, Any]:

@@ -162,6 +162,7 @@ class CompletionRequest(CommonRequest):
     logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
 
 
+M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", bound=CommonRequest)
 
 _GRAMMAR_FIELDS = ("response_format", *GRAMMAR_FIELDS)
@@ -194,15 +195,24 @@ def parse_request(kind: type[R], body: dict[str, Any]) -> R:
         value = body[name]
         if value not in (None, False, "", [], {}) and value != _NEUTRAL.get(name):
             raise NotImplementedYetError(f"the field {name!r}", param=name)
-    fields = {k: v for k, v in body.items() if k not in _NOT_YET and k not in _HARMLESS}
+    request = read_fields(kind, {k: v for k, v in body.items() if k not in _NOT_YET})
+    _check_common(request)
+    return request
+
+
+def read_fields(kind: type[M], body: dict[str, Any]) -> M:
+    """The body as a model, without the fields that have no effect.
+
+    Raises:
+        RequestError: a field is unknown or has the wrong type.
+    """
+    fields = {k: v for k, v in body.items() if k not in _HARMLESS}
     # A null means "not given", as the client libraries send it.
     fields = {k: v for k, v in fields.items() if v is not None or k not in kind.model_fields}
     try:
-        request = kind.model_validate(fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
         raise from_validation_error(error) from None
-    _check_common(request)
-    return request
 
 
 def sampling_params(
