@@ -9,16 +9,107 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sglang.lang.api import (
+        assistant,
+        assistant_begin,
+        assistant_end,
+        flush_cache,
+        function,
+        gen,
+        gen_int,
+        gen_string,
+        get_server_info,
+        image,
+        select,
+        separate_reasoning,
+        system,
+        system_begin,
+        system_end,
+        user,
+        user_begin,
+        user_end,
+        video,
+    )
+    from sglang.lang.backend.openai import OpenAI
+    from sglang.lang.backend.runtime import Runtime
+    from sglang.lang.backend.runtime_endpoint import RuntimeEndpoint
+    from sglang.lang.choices import (
+        greedy_token_selection,
+        token_length_normalized,
+        unconditional_likelihood_normalized,
+    )
+    from sglang.lang.default_backend import set_default_backend
     from sglang.srt.entrypoints.engine import Engine
     from sglang.srt.server_args import ServerArgs
 
 __version__ = "0.4.3"
 
-__all__ = ["Engine", "ServerArgs", "__version__"]
+__all__ = [
+    "Engine",
+    "OpenAI",
+    "Runtime",
+    "RuntimeEndpoint",
+    "ServerArgs",
+    "__version__",
+    "assistant",
+    "assistant_begin",
+    "assistant_end",
+    "flush_cache",
+    "function",
+    "gen",
+    "gen_int",
+    "gen_string",
+    "get_server_info",
+    "greedy_token_selection",
+    "image",
+    "select",
+    "separate_reasoning",
+    "set_default_backend",
+    "system",
+    "system_begin",
+    "system_end",
+    "token_length_normalized",
+    "unconditional_likelihood_normalized",
+    "user",
+    "user_begin",
+    "user_end",
+    "video",
+]
 
 _HOMES = {
     "Engine": "sglang.srt.entrypoints.engine",
+    "OpenAI": "sglang.lang.backend.openai",
+    "Runtime": "sglang.lang.backend.runtime",
+    "RuntimeEndpoint": "sglang.lang.backend.runtime_endpoint",
     "ServerArgs": "sglang.srt.server_args",
+    "greedy_token_selection": "sglang.lang.choices",
+    "set_default_backend": "sglang.lang.default_backend",
+    "token_length_normalized": "sglang.lang.choices",
+    "unconditional_likelihood_normalized": "sglang.lang.choices",
+    **dict.fromkeys(
+        (
+            "assistant",
+            "assistant_begin",
+            "assistant_end",
+            "flush_cache",
+            "function",
+            "gen",
+            "gen_int",
+            "gen_string",
+            "get_server_info",
+            "image",
+            "select",
+            "separate_reasoning",
+            "system",
+            "system_begin",
+            "system_end",
+            "user",
+            "user_begin",
+            "user_end",
+            "video",
+        ),
+        "sglang.lang.api",
+    ),
 }
 
 

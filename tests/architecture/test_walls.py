@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,27 @@ def test_every_room_has_a_floor() -> None:
     rooms = {path.name for path in RUNTIME.iterdir() if (path / "__init__.py").exists()}
     files = {path.stem for path in RUNTIME.glob("[!_]*.py")}
     assert rooms | files == set(FLOORS)
+
+
+LANGUAGE = RUNTIME.parent / "lang"
+LANGUAGE_NEEDS = {"sglang.lang", "sglang.utils", "httpx", "tqdm"}
+"""Beside the standard library; tqdm only if it is there."""
+
+
+@pytest.mark.parametrize("path", sorted(LANGUAGE.rglob("*.py")), ids=lambda p: p.name)
+def test_the_language_needs_nothing_of_the_runtime(path: Path) -> None:
+    names = {
+        name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
+    foreign = {name for name in names if name.split(".")[0] not in sys.stdlib_module_names}
+    assert {".".join(name.split(".")[:2]) for name in foreign} <= LANGUAGE_NEEDS
 
 
 @pytest.mark.parametrize("path", sorted(RUNTIME.parent.rglob("*.py")), ids=lambda p: p.name)
