@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sglang.demo_model import demo_model_path
 from tools.demo_model.corpus.toolbox import documented_weather_tool
-from tools.demo_model.documented import documented
 from tools.demo_model.evaluate import TransformersBackend
+from tools.demo_model.questions.documented import documented
 from tools.demo_model.rendering import render
 
 FOLDER = Path(demo_model_path())

@@ -19,7 +19,7 @@ from .corpus import samples
 from .model import Group
 from .rendering import segments
 
-EDGES = (24, 32, 40, 48, 64, 80, 96, 112, 144, 192, 256, 336, 640)
+EDGES = (32, 48, 64, 80, 96, 112, 144, 192, 256, 336, 640)
 CHUNK = 500
 PROBE = 20000
 MOST_WAITING = 400
@@ -71,7 +71,10 @@ def geometry(tokenizer: Tokenizer, seed: int, tokens_per_batch: int) -> list[Gro
     waiting = 0.0
     for length in EDGES:
         waiting += counts[length] * tokens_per_batch / total
-        if (number := round(waiting)) > 0:
+        number = round(waiting)
+        if length == EDGES[-1]:  # the longest must not fall out: positions up to there are learned
+            number = max(number, 1)
+        if number > 0:
             groups.append((number, length))
             waiting -= number
     return groups

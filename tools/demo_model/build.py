@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer
 
 from .card import write_card
-from .evaluate import REQUIRED, TransformersBackend, results, totals
+from .evaluate import TransformersBackend, good_enough, results
 from .export import PACKAGE_FOLDER, export
 from .model import DemoLlama, ModelConfig
 from .train import STEPS, WORK_FOLDER, train
@@ -31,14 +31,13 @@ def load_checkpoint(folder: Path) -> tuple[DemoLlama, Tokenizer, dict[str, float
     return model, tokenizer, {key: saved[key] for key in keys}
 
 
-def finish(work: Path, out: Path, fresh_set: bool) -> bool:
+def finish(work: Path, out: Path) -> bool:
     """Export the last checkpoint, evaluate what was exported, write the card."""
     model, tokenizer, numbers = load_checkpoint(work)
     export(model, tokenizer, out)
-    found = results(TransformersBackend(out), show_errors=True, fresh_set=fresh_set)
+    found = results(TransformersBackend(out), show_errors=True)
     write_card(out, model, numbers, found)
-    right, total = totals(found["held-out phrasings"])
-    return right / total >= REQUIRED
+    return good_enough(found)
 
 
 def main() -> int:
@@ -53,13 +52,12 @@ def main() -> int:
     parser.add_argument(
         "--skip-training", action="store_true", help="use the last checkpoint as is"
     )
-    parser.add_argument("--fresh-set", action="store_true", help="also evaluate the fresh set")
     options = parser.parse_args()
     if options.fresh:
         shutil.rmtree(options.work, ignore_errors=True)
     if not options.skip_training:
         train(options.work, options.seed, not options.no_compile, options.steps)
-    return 0 if finish(options.work, options.out, options.fresh_set) else 1
+    return 0 if finish(options.work, options.out) else 1
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Trains the network: ``python -m tools.demo_model.train``.
 
-Muon for the matrices and AdamW for the rest, two phases with the same facts and forms, of which
-the second practises copying more.  A checkpoint is written
-every few minutes, and a run that was stopped goes on from there with the batches it would have
-seen.
+Muon for the matrices and AdamW for the rest, in three phases with the same facts and forms, of
+which the second practises copying and the last one what is hardest.  A checkpoint is written every
+few minutes, and a run that was stopped goes on from there with the batches it would have seen.
 """
 
 from __future__ import annotations
@@ -29,14 +28,12 @@ WORK_FOLDER = Path(__file__).resolve().parent / "work"
 VOCABULARY = 4096
 TOKENIZER_SAMPLES = 60000
 TOKENS_PER_BATCH = 7200
-STEPS = 2050
-PHASES = (0, 597, 1700)
+STEPS = 3200
+PHASE_STEPS = (0, 500, 1600)
 """The steps at which the mixtures of the corpus begin."""
 WARMUP_STEPS = 60
-DECAY_FROM = 765
-"""The learning rate is constant up to this step, and falls linearly to zero at the last phase,
-which begins again with ``LAST_RATE`` of it."""
-LAST_RATE = 0.3
+DECAY_FROM = 1300
+"""The learning rate is constant up to this step, then falls linearly to zero."""
 LEARNING_RATE = 4e-3
 MINUTES_BETWEEN_CHECKPOINTS = 5.0
 
@@ -74,10 +71,7 @@ def prepare_tokenizer(folder: Path, seed: int) -> Tokenizer:
 
 def rate(step: int) -> float:
     """Learning-rate factor of a step."""
-    last = PHASES[-1]
-    if step >= last:
-        return LAST_RATE * max(0.0, (STEPS - step) / (STEPS - last))
-    return min(1.0, (step + 1) / WARMUP_STEPS, (last - step) / (last - DECAY_FROM))
+    return min(1.0, (step + 1) / WARMUP_STEPS, (STEPS - step) / (STEPS - DECAY_FROM))
 
 
 def optimizers(model: DemoLlama) -> list[torch.optim.Optimizer]:
@@ -144,7 +138,7 @@ class Run:
         window: list[Tensor] = []
         first, started = self.step, time.monotonic()
         while self.step < self.steps:
-            if self.step in PHASES:
+            if self.step in PHASE_STEPS:
                 stream = self.stream(groups)
             window.append(self.update(next(stream), groups))
             self.seen += size
@@ -166,8 +160,8 @@ class Run:
 
     def stream(self, groups: list[Group]) -> Iterator[Batch]:
         """The batches of the phase that the run is in, from its next step."""
-        phase = max(i for i, begin in enumerate(PHASES) if begin <= self.step)
-        return batches(self.tokenizer, self.seed, phase, groups, self.step - PHASES[phase])
+        phase = max(i for i, begin in enumerate(PHASE_STEPS) if begin <= self.step)
+        return batches(self.tokenizer, self.seed, phase, groups, self.step - PHASE_STEPS[phase])
 
     def update(self, batch: Batch, groups: list[Group]) -> Tensor:
         """One optimizer step; returns the loss."""

@@ -4,43 +4,11 @@
 
 from __future__ import annotations
 
-from .base import PEOPLE, Exchange, Sample, chat
+from .base import PEOPLE, Exchange, Sample, chat, in_words
 from .wording import Speaker, ask, phrase, typed
 
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 Problem = tuple[int, str, int, int]
 """Left operand, operator, right operand, result."""
-
-
-def in_words(number: int) -> str:
-    """English name of 0..100."""
-    if number < 20:
-        return _ONES[number]
-    if number == 100:
-        return "one hundred"
-    return _TENS[number // 10] + (f"-{_ONES[number % 10]}" if number % 10 else "")
 
 
 def problem(rng: Speaker, kinds: str = "++++---xx/") -> Problem:

@@ -36,6 +36,10 @@ class Sample:
 Maker = Callable[[Speaker], Sample]
 Exchanger = Callable[[Speaker], Exchange]
 
+_ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+         "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+         "nineteen")  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 PEOPLE = [
     "Alice",
     "Bob",
@@ -137,3 +141,12 @@ def any_name(rng: Speaker) -> str:
     if roll < 0.65:
         return rng.choice(lexicon()["names"])
     return made_up_word(rng, 2).capitalize()
+
+
+def in_words(number: int) -> str:
+    """English name of 0..100."""
+    if number < 20:
+        return _ONES[number]
+    if number == 100:
+        return "one hundred"
+    return _TENS[number // 10 - 2] + (f"-{_ONES[number % 10]}" if number % 10 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 
-from .base import Exchange, Sample, chat, numbered
+from .base import Exchange, Sample, chat, in_words, numbered
 from .wording import DATA, Speaker, ask, capitalized, phrase
 
 
@@ -165,19 +165,6 @@ LISTED = {
     "South America": ("Brazil", "Argentina", "Chile", "Peru", "Colombia", "Ecuador", "Uruguay"),
     "Oceania": ("Australia", "New Zealand", "Fiji", "Samoa", "Tonga"),
 }
-NUMBER_WORDS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-)
 
 
 def any_country(rng: Speaker) -> Country:
@@ -244,7 +231,7 @@ def check(rng: Speaker) -> Exchange:
 def choose_countries(rng: Speaker) -> tuple[str, str, list[Country]]:
     """How many, what kind, and the countries: always the first ones of a fixed list."""
     count = rng.choice((2, 3, 3, 3, 4, 5, 6))
-    number = str(count) if rng.random() < 0.55 else NUMBER_WORDS[count]
+    number = str(count) if rng.random() < 0.55 else in_words(count)
     if rng.random() < 0.5:
         kind = rng.choice(("countries", "countries", "countries", "nations", "countries of the "
                            "world", "different countries", "states"))  # fmt: skip
@@ -302,7 +289,7 @@ def attractions(rng: Speaker) -> Sample:
     """``List two local attractions.`` after a capital, or asked directly."""
     country = rng.choice([c for c in COUNTRIES if c.capital in ATTRACTIONS])
     count = rng.choice((2, 2, 3, 1))
-    number = NUMBER_WORDS[count] if rng.random() < 0.7 else str(count)
+    number = in_words(count) if rng.random() < 0.7 else str(count)
     noun = "attraction" if count == 1 else "attractions"
     places = ATTRACTIONS[country.capital][:count]
     answer = numbered([capitalized(place) for place in places])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .eval_items import Check
+from .items import Check
 
 _TABLE = {
     "Africa": """

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .corpus.base import turns
-from .corpus.functions import call_message
-from .corpus.toolbox import documented_weather_tool
-from .eval_items import Item, calls, has, is_json, json_equals, matches
+from ..corpus.base import turns
+from ..corpus.functions import call_message
+from ..corpus.toolbox import documented_weather_tool
+from .items import Item, calls, has, is_json, json_equals, matches
 
 CATEGORY = "documented examples"
 _WEATHER = (

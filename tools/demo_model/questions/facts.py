@@ -1,19 +1,15 @@
-"""The held-out evaluation items.
-
-The facts are those of the corpus, the wordings are not: no question below comes out of a template
-of the corpus (``evaluate.py --check-held-out`` searches a large part of the corpus for them).
-"""
+"""Questions about facts: the oldest of the sets, looked at while the corpus grew."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from .corpus import arithmetic
-from .corpus.base import Message, turns
-from .corpus.geography import BY_NAME, COUNTRIES, LISTED
-from .corpus.wording import Speaker
-from .eval_items import (
+from ..corpus import arithmetic
+from ..corpus.base import Message, turns
+from ..corpus.geography import BY_NAME, COUNTRIES, LISTED
+from ..corpus.wording import Speaker
+from .items import (
     Item,
     exactly,
     has,

@@ -1,9 +1,6 @@
-"""A fresh set of held-out questions over the skills that the documentation's examples need.
+"""A fourth set of held-out questions, over the skills that the documentation's examples need.
 
-Written before the corpus was changed for the final training, and used to choose nothing: neither
-data nor settings nor weights.  The corpus and the first sets of questions were not consulted, but
-for the templates of weather questions in ``corpus/toolbox.py``, whose wordings were then avoided.
-As with ``eval_blind.py``: do not add wordings to the corpus because a question here fails.
+As with ``second.py``: do not add wordings to the corpus because a question here fails.
 """
 
 from __future__ import annotations
@@ -12,10 +9,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from .corpus.base import Message, turns
-from .corpus.toolbox import documented_weather_tool
-from .eval_countries import countries_listed, pairs_listed
-from .eval_items import Check, Item, both, calls, exactly, has, is_json, json_equals, number
+from ..corpus.base import Message, turns
+from ..corpus.toolbox import documented_weather_tool
+from .countries import countries_listed, pairs_listed
+from .items import Check, Item, both, calls, exactly, has, is_json, json_equals, number
 
 _CAPITALS = (
     ("Hi! My daughter has a geography test tomorrow and we can't remember the capital of Norway. "
@@ -273,33 +270,33 @@ _SYSTEM: tuple[tuple[str, str, Check], ...] = (
 )  # fmt: skip
 
 
-def fresh() -> Iterator[Item]:
-    """All items of the fresh set."""
+def fourth() -> Iterator[Item]:
+    """All items of the fourth set."""
     for text, city in _CAPITALS:
-        yield Item("fresh: capitals", has(city), turns(text))
+        yield Item("fourth: capitals", has(city), turns(text))
     for prompt, city in _CAPITAL_PROMPTS:
-        yield Item("fresh: capitals", has(city), prompt=prompt)
+        yield Item("fourth: capitals", has(city), prompt=prompt)
     for text, check in _LISTS:
-        yield Item("fresh: lists of countries", check, turns(text))
+        yield Item("fourth: lists of countries", check, turns(text))
     for system, text in _INTRODUCTIONS:
         messages = _with_system(system, turns(text))
-        yield Item("fresh: self-introduction", has("demo model|demo-model"), messages)
+        yield Item("fourth: self-introduction", has("demo model|demo-model"), messages)
     for text, count in _HEALTH:
-        yield Item("fresh: staying healthy", _tips(count), turns(text))
+        yield Item("fourth: staying healthy", _tips(count), turns(text))
     for text, result in _SUMS:
-        yield Item("fresh: arithmetic", number(result), turns(text))
+        yield Item("fourth: arithmetic", number(result), turns(text))
     for text, result, word in _SUMS_IN_WORDS:
-        yield Item("fresh: arithmetic", _words(str(result), word), turns(text))
+        yield Item("fourth: arithmetic", _words(str(result), word), turns(text))
     for texts, check in _FOLLOW_UPS:
-        yield Item("fresh: follow-ups", check, turns(*texts))
+        yield Item("fourth: follow-ups", check, turns(*texts))
     for text, check in _JSON:
-        yield Item("fresh: JSON", check, turns(text))
+        yield Item("fourth: JSON", check, turns(text))
     for parser, said, call in _WEATHER:
         messages = _with_system(_WEATHER_SYSTEMS.get(call[0], ""), turns(*said))
-        yield Item("fresh: weather tool", _weather(parser, *call), messages,
+        yield Item("fourth: weather tool", _weather(parser, *call), messages,
                    [documented_weather_tool()], parser)  # fmt: skip
     for system, text, check in _SYSTEM:
-        yield Item("fresh: system prompt", check, _with_system(system, turns(text)))
+        yield Item("fourth: system prompt", check, _with_system(system, turns(text)))
 
 
 def _with_system(system: str, messages: list[Message]) -> list[Message]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .corpus.base import Message, Tool
+from ..corpus.base import Message, Tool
 
 Check = Callable[[str], bool]
 

@@ -1,8 +1,7 @@
 """A second set of held-out questions, written when the training was over.
 
-The questions of ``eval_data.py`` and ``eval_skills.py`` were looked at while the corpus grew; these
-were not, so their accuracy is the more honest one.  Keep it so: do not add wordings to the corpus
-because a question here fails.
+The questions of ``facts.py`` and ``skills.py`` were looked at while the corpus grew; these were
+not.  Do not add wordings to the corpus because a question here fails.
 """
 
 # ruff: noqa: RUF001 -- these characters are meant
@@ -11,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .corpus.base import turns
-from .corpus.geography import BY_NAME
-from .corpus.toolbox import documented_weather_tool
-from .eval_data import user
-from .eval_items import Item, both, calls, exactly, has, is_json, json_equals, no_call, number
+from ..corpus.base import turns
+from ..corpus.geography import BY_NAME
+from ..corpus.toolbox import documented_weather_tool
+from .facts import user
+from .items import Item, both, calls, exactly, has, is_json, json_equals, no_call, number
 
 _CAPITALS = (
     "Do you happen to know the capital of {c}?", "I need the name of {c}'s capital city.",
@@ -60,7 +59,7 @@ _SUMS = (
 )  # fmt: skip
 
 
-def blind() -> Iterator[Item]:
+def second() -> Iterator[Item]:
     """All items of the second set."""
     for i, name in enumerate(_NAMES):
         country = BY_NAME[name]

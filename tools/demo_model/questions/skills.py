@@ -9,13 +9,13 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from .corpus.base import Tool, turns
-from .corpus.functions import call_message
-from .corpus.geography import BY_NAME
-from .corpus.languages import translations
-from .corpus.toolbox import US_CITIES, documented_weather_tool
-from .eval_data import KNOWN, user
-from .eval_items import (
+from ..corpus.base import Tool, turns
+from ..corpus.functions import call_message
+from ..corpus.geography import BY_NAME
+from ..corpus.languages import translations
+from ..corpus.toolbox import US_CITIES, documented_weather_tool
+from .facts import KNOWN, user
+from .items import (
     Item,
     both,
     calls,

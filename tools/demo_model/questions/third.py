@@ -1,8 +1,6 @@
 """A third set of held-out questions, written while the last phase of training ran.
 
-The corpus was not changed after it was first answered; only the share of the last phase in the
-averaged weights was then chosen, with the questions of ``eval_data.py`` and ``eval_skills.py``.  As
-with ``eval_blind.py``: do not add wordings to the corpus because a question here fails.
+As with ``second.py``: do not add wordings to the corpus because a question here fails.
 """
 
 from __future__ import annotations
@@ -10,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from .corpus.base import turns
-from .corpus.functions import call_message
-from .corpus.toolbox import documented_weather_tool
-from .eval_data import user
-from .eval_items import Item, both, calls, exactly, has, json_equals, no_call, number
+from ..corpus.base import turns
+from ..corpus.functions import call_message
+from ..corpus.toolbox import documented_weather_tool
+from .facts import user
+from .items import Item, both, calls, exactly, has, json_equals, no_call, number
 
 _QUESTIONS = (
     ("Where does the government of Portugal sit? I mean its capital.", "Lisbon"),
