@@ -72,7 +72,9 @@ def test_the_log_probabilities_are_the_models_own(engine: Engine) -> None:
     each = forced("a", token_id=5)
     each.return_logprob = True
     scores = [output.output_logprobs for output in run(engine, [each])["a"]]
-    assert all(score is not None and -99 < score.logprobs[0] < 0 for score in scores)
+    logprobs = [score.logprobs[0] for score in scores if score is not None]
+    assert len(logprobs) == len(scores)
+    assert all(logprob is not None and -99 < logprob < 0 for logprob in logprobs)
 
 
 def test_what_cannot_be_loaded_is_refused(engine: Engine) -> None:

@@ -182,7 +182,7 @@ def test_an_answer_in_company_is_that_alone(engine: Engine, sampling: str) -> No
     ids=["retracted", "chunked", "no cache"],
 )
 def test_no_schedule_changes_an_answer(engine: Engine, arguments: dict[str, Any]) -> None:
-    messages = mixed(SAMPLINGS["greedy"])
+    messages = mixed(SAMPLINGS["greedy"], copies=4)
     expected = run(engine, list(messages.values()))
     other = make_engine(**arguments)
     outputs = run(other, list(messages.values()))

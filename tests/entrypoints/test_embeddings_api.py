@@ -55,7 +55,7 @@ def user(server: RunningServer) -> openai.Client:
 
 def vector(text: str) -> np.ndarray:
     ids = np.array(encode_text(text), dtype="<i4").tobytes()
-    return np.array(letter_counts(TokenizedRequest("x", ids, None)))  # type: ignore[arg-type]
+    return np.array(letter_counts(TokenizedRequest("x", ids, None)))
 
 
 def error_of(response: httpx.Response, status: int = 400) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from fake_runtime import RunningServer, make_tokenizer, serve
 
+from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.entrypoints import weights
 from sglang.srt.managers.io_struct import ControlReply, StartProfile, StopProfile, UpdateWeights
-from sglang.srt.model_loader.hub import ModelLoadError
 
 
 @pytest.fixture(autouse=True)

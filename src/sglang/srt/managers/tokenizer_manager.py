@@ -141,9 +141,8 @@ class TokenizerManager:
         Raises:
             RequestError: the request is wrong, or the engine cannot serve it.
         """
-        if obj.return_hidden_states is None:
-            wanted = self.server_args.return_hidden_states
-            obj = dataclasses.replace(obj, return_hidden_states=wanted)
+        if obj.return_hidden_states is None and self.server_args.return_hidden_states:
+            obj = dataclasses.replace(obj, return_hidden_states=True)
         group = await self.submit(obj)
         text_of = None
         if obj.return_text_in_logprobs and self.tokenizer is not None:
