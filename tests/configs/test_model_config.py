@@ -236,6 +236,8 @@ def test_senseless_field_is_named(tmp_path: Path, fields: dict[str, Any], messag
     ("architecture", "is_embedding", "expected"),
     [
         ("LlamaForCausalLM", False, True),
+        ("GPT2LMHeadModel", False, True),
+        ("ChatGLMModel", False, True),
         ("LlamaForCausalLM", True, False),
         ("LlamaForSequenceClassification", False, False),
         ("MistralModel", False, False),

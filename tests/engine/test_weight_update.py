@@ -114,7 +114,7 @@ def test_weights_without_a_configuration_will_do(
         ("wider", "has intermediate_size 96, the model that is served has 88"),
         ("qwen3", "is a Qwen3ForCausalLM, and a LlamaForCausalLM is served"),
         ("tied", "has tie_embeddings True, the model that is served has False"),
-        ("other base", "has rope "),
+        ("other base", "has ropes "),
     ],
 )
 def test_another_model_is_refused_and_the_old_one_stays(

@@ -31,6 +31,7 @@ def run(
     rotary_dim: int | None = None,
     interleaved: bool = False,
     normed: bool = False,
+    norm_dtype: torch.dtype | None = None,
 ) -> tuple[torch.Tensor, KVCache]:
     """The rotated queries, and the cache that was written."""
     head_dim = qkv.shape[1] // (HEADS + 2 * KV_HEADS)
@@ -46,8 +47,8 @@ def run(
         num_heads=HEADS,
         num_kv_heads=KV_HEADS,
         head_dim=head_dim,
-        q_norm=randn(head_dim, dtype=qkv.dtype, seed=3) if normed else None,
-        k_norm=randn(head_dim, dtype=qkv.dtype, seed=4) if normed else None,
+        q_norm=randn(head_dim, dtype=norm_dtype or qkv.dtype, seed=3) if normed else None,
+        k_norm=randn(head_dim, dtype=norm_dtype or qkv.dtype, seed=4) if normed else None,
         norm_eps=1e-6,
         interleaved=interleaved,
     )
@@ -148,3 +149,17 @@ def test_int8_error_is_half_a_step(kernels: CpuKernels) -> None:
     _, stored = read_kv(cache, OUT_SLOTS.long())
     step = v.abs().amax(dim=-1, keepdim=True) / 127
     assert ((stored - v).abs() <= 0.501 * step).all()
+
+
+def test_norms_of_bfloat16_take_weights_of_float32(kernels: CpuKernels) -> None:
+    qkv = fused(40, torch.bfloat16)
+    results = [
+        run(implementation, qkv, torch.bfloat16, normed=True, norm_dtype=torch.float32)
+        for implementation in (kernels, REFERENCE)
+    ]
+    (q, cache), (expected_q, expected_cache) = results
+    close = {"rtol": 1e-2, "atol": 1e-2}
+    torch.testing.assert_close(q, expected_q, **close)
+    torch.testing.assert_close(
+        cache.k[OUT_SLOTS.long()], expected_cache.k[OUT_SLOTS.long()], **close
+    )

@@ -45,6 +45,7 @@ def test_unsupported_architecture_lists_the_supported_ones() -> None:
     [
         ("MistralModel", "MistralForCausalLM", "none"),
         ("Qwen2ForRewardModel", "Qwen2ForCausalLM", "mlp"),
+        ("InternLM2ForRewardModel", "InternLM2ForCausalLM", "value"),
         ("Qwen3ForCausalLM", "Qwen3ForCausalLM", "none"),
     ],
 )
@@ -57,7 +58,7 @@ def test_a_model_that_generates_nothing_is_a_decoder_with_a_head(
 
 @pytest.mark.parametrize(
     "architecture",
-    ["Gemma2ForSequenceClassification", "InternLM2ForRewardModel", "ModernBertModel"],
+    ["DbrxForSequenceClassification", "Phi3ForRewardModel", "ModernBertModel"],
 )
 def test_a_head_of_an_unknown_family_is_refused(architecture: str) -> None:
     with pytest.raises(ModelLoadError, match=f"unsupported architecture {architecture}"):

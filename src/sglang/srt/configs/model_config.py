@@ -112,7 +112,9 @@ def load_model_config(
         hf_config=hf_config,
         architectures=architectures,
         context_length=_context_length(text, context_length),
-        vocab_size=positive_int(text, "vocab_size"),
+        vocab_size=positive_int(
+            text, "padded_vocab_size" if text.get("padded_vocab_size") else "vocab_size"
+        ),
         dtype=_dtype(hf_config, dtype, device),
         eos_token_ids=_eos_token_ids(hf_config, text, generation),
         generation_defaults=_generation_defaults(generation),
@@ -219,6 +221,8 @@ def _derived_context_length(text: Mapping[str, Any]) -> int:
     for linear and dynamic; for yarn it is found either way, next to the trained length.
     """
     key = next((key for key in _CONTEXT_KEYS if text.get(key) is not None), None)
+    if text.get("model_type") == "qwen" and text.get("seq_length") is not None:
+        key = "seq_length"  # the other one counts what it reads by ways we do not have
     if key is None:
         return _DEFAULT_CONTEXT
     length = positive_int(text, key) - num_reserved_positions(text)

@@ -21,6 +21,9 @@ _SCORE_SUFFIXES = ("ForSequenceClassification", "ForRewardModel")
 _WEIGHTED_SCORE = "ForSequenceClassificationWithNormal_Weights"
 """A reward head that weighs its attributes by the prompt; one score comes out."""
 
+_GENERATING_SUFFIXES = ("LMHeadModel", "ChatGLMModel")
+"""Of models of text, though other names that end in "Model" are of those without a head."""
+
 _ENCODERS = ("BertModel", "RobertaModel", "XLMRobertaModel")
 
 _MODES: dict[str, Pooling] = {
@@ -67,7 +70,8 @@ def load_pooling_config(
         return PoolingConfig(num_scores=num_labels(config), has_sigmoid=_has_sigmoid(config))
     if architecture in _ENCODERS:
         return PoolingConfig(_pooling(folder, "mean"), is_bidirectional=True)
-    if is_embedding or architecture.endswith("Model"):
+    headless = architecture.endswith("Model") and not architecture.endswith(_GENERATING_SUFFIXES)
+    if is_embedding or headless:
         return PoolingConfig(_pooling(folder, "last"))
     return None
 

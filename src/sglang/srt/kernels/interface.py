@@ -44,21 +44,72 @@ class Kernels(Protocol):
         ...
 
     def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        """x[T, H] / rms(x) * weight[H]; computed in float32, returned in x's dtype."""
+        """x[T, H] / rms(x) * weight[H]; computed in float32, returned in x's dtype.
+
+        Here and below the weights of a norm have x's dtype or float32.
+        """
         ...
 
     def add_rms_norm(
-        self, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float
+        self,
+        x: torch.Tensor,
+        residual: torch.Tensor,
+        weight: torch.Tensor,
+        eps: float,
+        scale: float = 1.0,
     ) -> torch.Tensor:
-        """residual[T, H] += x[T, H] in place; returns rms_norm(residual)."""
+        """residual[T, H] += scale * x[T, H] in place; returns rms_norm(residual)."""
+        ...
+
+    def layer_norm(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, eps: float
+    ) -> torch.Tensor:
+        """(x[T, H] - mean) / standard deviation * weight[H] + bias[H], in float32 as rms_norm."""
+        ...
+
+    def add_layer_norm(
+        self,
+        x: torch.Tensor,
+        residual: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        eps: float,
+        scale: float = 1.0,
+    ) -> torch.Tensor:
+        """residual[T, H] += scale * x[T, H] in place; returns layer_norm(residual)."""
+        ...
+
+    def norm_groups(
+        self, x: torch.Tensor, weight: torch.Tensor, eps: float, *, centered: bool
+    ) -> None:
+        """Norm each of G consecutive parts of every row of x[T, G * W] alone, in place.
+
+        ``weight`` [G, W]. ``centered``: the layer norm, else the RMS norm. Rows may be strided.
+        """
+        ...
+
+    def add_scaled(self, x: torch.Tensor, residual: torch.Tensor, scale: float = 1.0) -> None:
+        """residual[T, H] += scale * x[T, H] in place."""
         ...
 
     def silu_and_mul(self, x: torch.Tensor) -> torch.Tensor:
         """silu(x[:, :I]) * x[:, I:] for x[T, 2I]; returns [T, I]."""
         ...
 
+    def gelu_and_mul(self, x: torch.Tensor, *, exact: bool) -> torch.Tensor:
+        """The same with gelu: ``exact`` by the error function, else in its tanh form."""
+        ...
+
+    def gelu(self, x: torch.Tensor, *, exact: bool) -> torch.Tensor:
+        """gelu(x[T, I]), with ``exact`` as above."""
+        ...
+
+    def clamp(self, x: torch.Tensor, limit: float) -> None:
+        """Bound x[T, N] to -limit .. limit in place. Rows may be strided; a NaN stays."""
+        ...
+
     def gather_rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Rows ``index`` [M] int64 of ``table`` [N, H], as a new tensor [M, H].
+        """Rows ``index`` [M] int64 or int32 of ``table`` [N, H], as a new tensor [M, H].
 
         Raises IndexError for an index outside of the table.
         """
@@ -102,7 +153,8 @@ class Kernels(Protocol):
         ``positions`` [T] int32 index ``cos_sin`` [P, R] float32, whose first R/2 columns are
         cosines and the others sines (R = rotary dim <= D; R = 0: no rotation). The rotated k
         and the plain v go to ``cache`` at ``out_slots`` [T] int32, in its own element type.
-        ``q_norm``/``k_norm`` [D] are RMS-norm weights applied per head before the rotation.
+        ``q_norm``/``k_norm`` [D] are RMS-norm weights applied per head before the rotation,
+        of qkv's dtype or float32.
         ``interleaved``: pairs are (0, 1), (2, 3) ... instead of (i, i + R/2).
         """
         ...

@@ -40,14 +40,62 @@ class ReferenceKernels:
         return (wide * torch.rsqrt(mean_square + eps) * weight.float()).to(x.dtype)
 
     def add_rms_norm(
-        self, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float
+        self,
+        x: torch.Tensor,
+        residual: torch.Tensor,
+        weight: torch.Tensor,
+        eps: float,
+        scale: float = 1.0,
     ) -> torch.Tensor:
-        residual.add_(x)
+        residual.add_(x, alpha=scale)
         return self.rms_norm(residual, weight, eps)
+
+    def layer_norm(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, eps: float
+    ) -> torch.Tensor:
+        wide = x.float()
+        deviation = wide - wide.mean(dim=-1, keepdim=True)
+        variance = deviation.square().mean(dim=-1, keepdim=True)
+        normed = deviation * torch.rsqrt(variance + eps) * weight.float()
+        return (normed if bias is None else normed + bias.float()).to(x.dtype)
+
+    def add_layer_norm(
+        self,
+        x: torch.Tensor,
+        residual: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        eps: float,
+        scale: float = 1.0,
+    ) -> torch.Tensor:
+        residual.add_(x, alpha=scale)
+        return self.layer_norm(residual, weight, bias, eps)
+
+    def norm_groups(
+        self, x: torch.Tensor, weight: torch.Tensor, eps: float, *, centered: bool
+    ) -> None:
+        groups = x.unflatten(-1, weight.shape)
+        if centered:
+            groups.copy_(self.layer_norm(groups, weight, None, eps))
+        else:
+            groups.copy_(self.rms_norm(groups, weight, eps))
+
+    def add_scaled(self, x: torch.Tensor, residual: torch.Tensor, scale: float = 1.0) -> None:
+        residual.add_(x, alpha=scale)
 
     def silu_and_mul(self, x: torch.Tensor) -> torch.Tensor:
         gate, up = x.float().chunk(2, dim=-1)
         return (F.silu(gate) * up).to(x.dtype)
+
+    def gelu_and_mul(self, x: torch.Tensor, *, exact: bool) -> torch.Tensor:
+        gate, up = x.float().chunk(2, dim=-1)
+        return (F.gelu(gate, approximate="none" if exact else "tanh") * up).to(x.dtype)
+
+    def gelu(self, x: torch.Tensor, *, exact: bool) -> torch.Tensor:
+        return F.gelu(x.float(), approximate="none" if exact else "tanh").to(x.dtype)
+
+    def clamp(self, x: torch.Tensor, limit: float) -> None:
+        x.clamp_(-limit, limit)
 
     def gather_rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         return table.index_select(0, index)

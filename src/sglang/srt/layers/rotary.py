@@ -1,15 +1,16 @@
 """Rotary position embedding: the table of cosines and sines for every scaling in use.
 
 RoPE: Su et al., "RoFormer" (arXiv:2104.09864). Scalings: linear (position interpolation,
-arXiv:2306.15595), dynamic (NTK-aware), yarn (arXiv:2309.00071), and the one of Llama 3.1. The
-parameter names and all conventions are those of transformers' ``rope_parameters``.
+arXiv:2306.15595), dynamic (NTK-aware), yarn (arXiv:2309.00071), longrope (arXiv:2402.13753), and
+the one of Llama 3.1. The parameter names and all conventions are those of transformers'
+``rope_parameters``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,18 +27,22 @@ class RopeConfig:
     """Rotated dimensions of a head (even)."""
     theta: float
     kind: str = "default"
-    """``default``, ``linear``, ``dynamic``, ``yarn`` or ``llama3``."""
+    """``default``, ``linear``, ``dynamic``, ``yarn``, ``longrope`` or ``llama3``."""
     factor: float = 1.0
     trained_length: int = 0
     """Context length before the scaling."""
     attention_factor: float = 1.0
-    """Multiplies cosines and sines (yarn)."""
+    """Multiplies cosines and sines (yarn, longrope)."""
     beta_fast: float = 32.0
     beta_slow: float = 1.0
     truncate: bool = True
     """Yarn: round the ends of the ramp to whole dimensions."""
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
+    short_factors: tuple[float, ...] = ()
+    """Longrope: what divides the frequency of each pair of dimensions, in a context of the trained
+    length; ``long_factors`` in a longer one."""
+    long_factors: tuple[float, ...] = ()
 
 
 def parse_rope(config: Mapping[str, Any], dim: int) -> RopeConfig:
@@ -58,10 +63,10 @@ def parse_rope(config: Mapping[str, Any], dim: int) -> RopeConfig:
         raise ModelLoadError(f"the rotary dimension must be even and positive, got {dim}")
     max_length = positive_int(config, "max_position_embeddings", 2048)
     trained = max_length
-    if kind in ("yarn", "llama3"):
+    if kind in ("yarn", "llama3", "longrope"):
         trained = positive_int(rope, "original_max_position_embeddings", max_length)
         trained = positive_int(config, "original_max_position_embeddings", trained)
-    default_factor = max_length / trained if kind == "yarn" else None
+    default_factor = max_length / trained if kind in ("yarn", "longrope") else None
     factor = 1.0 if kind == "default" else positive_float(rope, "factor", default_factor)
     result = RopeConfig(
         dim=dim,
@@ -69,12 +74,14 @@ def parse_rope(config: Mapping[str, Any], dim: int) -> RopeConfig:
         kind=kind,
         factor=factor,
         trained_length=trained,
-        attention_factor=_yarn_attention_factor(rope, factor) if kind == "yarn" else 1.0,
+        attention_factor=_attention_factor(rope, kind, factor, trained),
         beta_fast=positive_float(rope, "beta_fast", 32.0),
         beta_slow=positive_float(rope, "beta_slow", 1.0),
         truncate=bool(rope.get("truncate", True)),
         low_freq_factor=positive_float(rope, "low_freq_factor", 1.0),
         high_freq_factor=positive_float(rope, "high_freq_factor", 4.0),
+        short_factors=_factors(rope, "short_factor", dim) if kind == "longrope" else (),
+        long_factors=_factors(rope, "long_factor", dim) if kind == "longrope" else (),
     )
     if kind == "llama3" and result.high_freq_factor <= result.low_freq_factor:
         raise ModelLoadError(
@@ -92,8 +99,13 @@ def rotary_table(rope: RopeConfig, length: int, device: torch.device) -> torch.T
     unscaled, and row p beyond it uses the base of a sequence of p + 1 tokens. transformers does
     the same when it generates with a cache. It differs only where transformers reads a prompt
     longer than the trained length at once: then it gives all its tokens the base of the last.
+
+    ``longrope`` has two sets of factors that do not go together in one sequence. The served
+    length decides: the short ones if no sequence can be longer than the trained length.
     """
     positions = torch.arange(length, dtype=torch.float32)
+    if rope.kind == "longrope" and length <= rope.trained_length:
+        rope = replace(rope, long_factors=rope.short_factors)
     angles = positions[:, None] * _INVERSE_FREQUENCIES[rope.kind](rope)
     if rope.kind == "dynamic" and length > rope.trained_length:
         beyond = positions[rope.trained_length :]
@@ -151,6 +163,26 @@ def _llama3(rope: RopeConfig) -> torch.Tensor:
     return (1 - kept) * frequencies / rope.factor + kept * frequencies
 
 
+def _longrope(rope: RopeConfig) -> torch.Tensor:
+    return _default(rope) / torch.tensor(rope.long_factors)
+
+
+def _factors(rope: Mapping[str, Any], key: str, dim: int) -> tuple[float, ...]:
+    values = rope.get(key)
+    if not isinstance(values, list) or len(values) != dim // 2:
+        raise ModelLoadError(f"config.json: rope '{key}' must list {dim // 2} numbers")
+    return tuple(positive_float({key: value}, key) for value in values)
+
+
+def _attention_factor(rope: Mapping[str, Any], kind: str, factor: float, trained: int) -> float:
+    if kind == "yarn":
+        return _yarn_attention_factor(rope, factor)
+    if kind != "longrope":
+        return 1.0
+    stretched = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
+    return positive_float(rope, "attention_factor", stretched)
+
+
 def _yarn_attention_factor(rope: Mapping[str, Any], factor: float) -> float:
     """Explicit, or from the factor, or a ratio of two such values if ``mscale`` is given."""
     if rope.get("attention_factor") is not None:
@@ -171,5 +203,6 @@ _INVERSE_FREQUENCIES: Mapping[str, Callable[[RopeConfig], torch.Tensor]] = {
     "linear": _linear,
     "dynamic": _default,
     "yarn": _yarn,
+    "longrope": _longrope,
     "llama3": _llama3,
 }

@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
-_HARMLESS = re.compile(r"rotary_emb\.(inv_freq|cos_cached|sin_cached)$|\.attn\.(bias|masked_bias)$")
+_HARMLESS = re.compile(
+    r"rotary_(pos_)?emb\.(inv_freq|cos_cached|sin_cached)$|\.attn\.(bias|masked_bias)$"
+)
 """Buffers that old checkpoints carry and nobody reads."""
 
 

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sglang.srt.configs.errors import ModelLoadError
-from sglang.srt.configs.model_config import positive_float, positive_int
+from sglang.srt.configs.model_config import positive_float, positive_int, rope_parameters
+from sglang.srt.layers.mlp import Activation
 from sglang.srt.layers.rotary import RopeConfig, parse_rope
+
+Block = Literal["pre", "sandwich", "post", "parallel"]
+"""Where the norms of a block are, see ``decoder_blocks``."""
+
+QKNorm = Literal["none", "head", "each_head", "whole"]
+"""Norm of queries and keys before the rotation: an RMS norm of every head with one weight; a norm
+of every head with weights of its own; or one norm over all heads."""
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_fast": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_tanh": "gelu_tanh",
+}
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """A decoder of pre-norm blocks: RMS norm, rotary attention, SiLU-gated MLP."""
+    """A decoder. What a family does not mention is as in Llama."""
 
     vocab_size: int
     hidden_size: int
@@ -23,16 +41,43 @@ class DecoderConfig:
     num_kv_heads: int
     head_dim: int
     norm_eps: float
-    rope: RopeConfig
+    ropes: tuple[RopeConfig | None, ...]
+    """Per layer; None: its queries and keys are not rotated."""
     windows: tuple[int, ...]
     """Per layer: how many of the last positions a query sees, itself included; 0: all."""
+    attention_scale: float
+    """Of the scores, before the softmax."""
+    block: Block = "pre"
+    norm: Literal["rms", "layer"] = "rms"
+    norm_weight: bool = True
+    """False: a norm has no parameters."""
+    norm_bias: bool = False
+    norm_offset: float = 0.0
+    """What is added to the weights of the norms in the file."""
     qkv_bias: bool = False
     o_bias: bool = False
     mlp_bias: bool = False
-    qk_norm: bool = False
-    """RMS norm of each query and key head before the rotation."""
+    grouped_qkv: bool = False
+    """A fused projection has the queries of each key head beside that key and its value."""
+    qk_norm: QKNorm = "none"
+    qkv_clip: float = 0.0
+    """Bounds the magnitude of queries, keys and values; 0: none."""
+    interleaved_rope: bool = False
+    """Neighbours are rotated together instead of the halves of a head."""
+    attention_softcap: float = 0.0
+    activation: Activation = "silu"
+    gated_mlp: bool = True
+    num_positions: int = 0
+    """Rows of a table of learned positions, which is added to the embeddings; 0: there is none."""
+    embedding_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    """Of what attention and MLP add to the residual."""
+    logit_multiplier: float = 1.0
+    logit_softcap: float = 0.0
     tie_embeddings: bool = False
     """The embedding table also gives the scores of the next token."""
+    normalized_head: bool = False
+    """The rows of the matrix that gives the scores are used at length one."""
 
 
 def parse_decoder(
@@ -40,23 +85,26 @@ def parse_decoder(
     *,
     default_kv_heads: int | None = None,
     default_head_dim: int | None = None,
+    default_tied: bool = False,
+    default_rotary: float | None = None,
+    norm_eps: tuple[str, float] = ("rms_norm_eps", 1e-6),
     windows: tuple[int, ...] | None = None,
     qkv_bias: bool = False,
     o_bias: bool = False,
     mlp_bias: bool = False,
-    qk_norm: bool = False,
+    qk_norm: QKNorm = "none",
 ) -> DecoderConfig:
     """Map the keys that all families share; the rest is the family's to say.
 
-    ``default_kv_heads`` (else: as many as query heads) and ``default_head_dim`` (else: hidden size
-    / heads) apply where the file is silent. ``windows`` None: full attention everywhere.
+    The defaults apply where the file is silent: ``default_kv_heads`` (else: as many as query
+    heads), ``default_head_dim`` (else: hidden size / heads), ``default_rotary``, the share of a
+    head that is rotated (None: the family rotates all of it), and the value beside the key of
+    ``norm_eps``. ``windows`` None: full attention everywhere.
     Raises ModelLoadError naming the field that is missing, senseless or not implemented.
     """
-    activation = config.get("hidden_act", "silu")
-    if activation not in ("silu", "swish"):
+    activation = config.get("hidden_act") or "silu"
+    if activation not in _ACTIVATIONS:
         raise ModelLoadError(f"config.json: hidden_act {activation!r} is not implemented yet")
-    if config.get("partial_rotary_factor") not in (None, 1, 1.0):
-        raise ModelLoadError("config.json: 'partial_rotary_factor' is not implemented yet")
     hidden_size = positive_int(config, "hidden_size")
     num_heads = positive_int(config, "num_attention_heads")
     num_kv_heads = positive_int(config, "num_key_value_heads", default_kv_heads or num_heads)
@@ -74,6 +122,7 @@ def parse_decoder(
         default_head_dim = hidden_size // num_heads
     head_dim = positive_int(config, "head_dim", default_head_dim)
     num_layers = layer_count(config)
+    rope = parse_rope(config, _rotary_dim(config, head_dim, default_rotary))
     return DecoderConfig(
         vocab_size=positive_int(config, "vocab_size"),
         hidden_size=hidden_size,
@@ -82,15 +131,33 @@ def parse_decoder(
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
-        norm_eps=positive_float(config, "rms_norm_eps", 1e-6),
-        rope=parse_rope(config, head_dim),
+        norm_eps=positive_float(config, *norm_eps),
+        ropes=(rope,) * num_layers,
         windows=(0,) * num_layers if windows is None else windows,
+        attention_scale=head_dim**-0.5,
         qkv_bias=qkv_bias,
         o_bias=o_bias,
         mlp_bias=mlp_bias,
         qk_norm=qk_norm,
-        tie_embeddings=flag(config, "tie_word_embeddings"),
+        activation=_ACTIVATIONS[activation],
+        tie_embeddings=flag(config, "tie_word_embeddings", default_tied),
     )
+
+
+def _rotary_dim(config: Mapping[str, Any], head_dim: int, default: float | None) -> int:
+    """How much of a head is rotated: ``partial_rotary_factor``, on its own or among the others."""
+    parameters = rope_parameters(config)
+    found = {"partial_rotary_factor": config.get("partial_rotary_factor")}
+    if found["partial_rotary_factor"] is None:
+        found["partial_rotary_factor"] = parameters.get("partial_rotary_factor")
+    factor = positive_float(found, "partial_rotary_factor", 1.0 if default is None else default)
+    if factor > 1 or (default is None and factor != 1):
+        raise ModelLoadError(
+            f"config.json: 'partial_rotary_factor' {factor} is not implemented yet for this family"
+            if factor <= 1
+            else f"config.json: 'partial_rotary_factor' must be at most 1, got {factor}"
+        )
+    return int(head_dim * factor)
 
 
 def layer_count(config: Mapping[str, Any]) -> int:
@@ -108,31 +175,13 @@ def flag(config: Mapping[str, Any], key: str, default: bool = False) -> bool:
     return value
 
 
-def windows_by_layer_type(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """Sliding windows of the Qwen families, one a layer.
+def optional_float(config: Mapping[str, Any], key: str, default: float = 0.0) -> float:
+    """``config[key]``, positive; 0 for an explicit null or zero, ``default`` if it is absent."""
+    if key not in config:
+        return default
+    return positive_float(config, key) if config[key] else 0.0
 
-    ``use_sliding_window`` switches ``sliding_window`` on for the layers that ``layer_types`` calls
-    ``sliding_attention``; without that list, for all from ``max_window_layers`` on.
-    """
-    num_layers = layer_count(config)
-    window = 0
-    if flag(config, "use_sliding_window") and config.get("sliding_window", 4096) is not None:
-        window = positive_int(config, "sliding_window", 4096)
-    types = config.get("layer_types")
-    if types is None:
-        first = config.get("max_window_layers", 28)
-        if isinstance(first, bool) or not isinstance(first, int):
-            raise ModelLoadError(
-                f"config.json: 'max_window_layers' must be an integer, got {first!r}"
-            )
-        return tuple(window if layer >= first else 0 for layer in range(num_layers))
-    if not isinstance(types, list) or len(types) < num_layers:
-        raise ModelLoadError(f"config.json: 'layer_types' must list {num_layers} layers")
-    windows = []
-    for kind in types[:num_layers]:
-        if kind not in ("full_attention", "sliding_attention"):
-            raise ModelLoadError(f"config.json: layer type {kind!r} is not implemented yet")
-        if kind == "sliding_attention" and not window:
-            raise ModelLoadError("config.json: 'layer_types' slides but there is no sliding_window")
-        windows.append(window if kind == "sliding_attention" else 0)
-    return tuple(windows)
+
+def renamed(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """``config`` with what it has under the keys of ``names`` under the usual ones as well."""
+    return {**config, **{new: config[old] for old, new in names.items() if old in config}}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn import functional as F
 
 from sglang.srt.kernels.interface import Kernels
 from sglang.srt.kernels.quantization import WeightScheme
 from sglang.srt.layers.linear import Linear
+from sglang.srt.layers.mlp import MLP, activation
+from sglang.srt.layers.norm import LayerNorm, NoNorm, Norm, RMSNorm
+from sglang.srt.layers.rotary import RopeConfig
 from sglang.srt.model_loader.weights import TensorSpec, WeightReader
 from sglang.srt.models.decoder_config import DecoderConfig
 
@@ -21,29 +25,43 @@ logger = logging.getLogger(__name__)
 class DecoderNames:
     """Names of the tensors. Inside a layer: without ``layer`` and without .weight or .bias."""
 
+    prefix: str = "model."
+    """Of what a checkpoint without a head may leave away."""
     embedding: str = "model.embed_tokens.weight"
-    final_norm: str = "model.norm.weight"
+    positions: str = "model.embed_positions.weight"
+    final_norm: str = "model.norm"
     lm_head: str = "lm_head.weight"
     layer: str = "model.layers.{}."
     input_norm: str = "input_layernorm"
+    qkv: str | None = None
+    """Where queries, keys and values are one matrix: then the next three names are not used."""
     q: str = "self_attn.q_proj"
     k: str = "self_attn.k_proj"
     v: str = "self_attn.v_proj"
     o: str = "self_attn.o_proj"
     q_norm: str = "self_attn.q_norm"
+    """With {} for the number of the head where each has a tensor of its own; so ``k_norm``."""
     k_norm: str = "self_attn.k_norm"
-    post_norm: str = "post_attention_layernorm"
+    attention_out_norm: str = "post_attention_layernorm"
+    """Of sandwich and post-norm blocks alone, as ``mlp_out_norm``."""
+    mlp_norm: str = "post_attention_layernorm"
+    gate_up: str | None = None
+    """Where both are one matrix: then the next two names are not used."""
     gate: str = "mlp.gate_proj"
     up: str = "mlp.up_proj"
     down: str = "mlp.down_proj"
+    mlp_out_norm: str = "post_feedforward_layernorm"
+    transposed: bool = False
+    """Matrices are stored as [inputs, outputs]."""
 
     def without_prefix(self) -> DecoderNames:
         """The names in a checkpoint that holds the decoder alone, without a head."""
         return replace(
             self,
-            embedding=self.embedding.removeprefix("model."),
-            final_norm=self.final_norm.removeprefix("model."),
-            layer=self.layer.removeprefix("model."),
+            embedding=self.embedding.removeprefix(self.prefix),
+            positions=self.positions.removeprefix(self.prefix),
+            final_norm=self.final_norm.removeprefix(self.prefix),
+            layer=self.layer.removeprefix(self.prefix),
         )
 
 
@@ -51,89 +69,186 @@ class DecoderNames:
 class DecoderLayer:
     """The weights of one block."""
 
-    input_norm: torch.Tensor
+    input_norm: Norm
     qkv: Linear
     """Queries, keys and values in one product."""
     q_norm: torch.Tensor | None
+    """[D] for all heads, or [G, W] for G parts of all queries; so ``k_norm``."""
     k_norm: torch.Tensor | None
     o: Linear
-    post_norm: torch.Tensor
-    gate_up: Linear
-    down: Linear
+    attention_out_norm: Norm
+    mlp_norm: Norm
+    mlp: MLP
+    mlp_out_norm: Norm
     window: int
+    cos_sin: torch.Tensor
 
 
-def load_layer(
-    config: DecoderConfig,
-    names: DecoderNames,
-    reader: WeightReader,
-    kernels: Kernels,
-    index: int,
-    scheme: WeightScheme | None,
-) -> DecoderLayer:
-    """Read block ``index``; its matrices are packed at once, so that no more than one is double.
+class DecoderReader:
+    """Reads the parts of a decoder as its configuration and names say."""
 
-    ``scheme`` says how they are quantized, if they are.
-    """
-    prefix = names.layer.format(index)
-    hidden, inner = config.hidden_size, config.intermediate_size
-    q_size = config.num_heads * config.head_dim
-    kv_size = config.num_kv_heads * config.head_dim
+    def __init__(
+        self,
+        config: DecoderConfig,
+        names: DecoderNames,
+        reader: WeightReader,
+        kernels: Kernels,
+        scheme: WeightScheme | None,
+    ) -> None:
+        """``scheme`` says how the matrices of the layers are quantized, if they are."""
+        self._config, self._names, self._reader = config, names, reader
+        self._kernels, self._scheme = kernels, scheme
+        self._act = activation(kernels, config.activation, gated=config.gated_mlp)
 
-    def norm(name: str, size: int) -> torch.Tensor:
-        return reader.read(TensorSpec(f"{prefix}{name}.weight", (size,)))
+    def layer(self, index: int, tables: Mapping[RopeConfig | None, torch.Tensor]) -> DecoderLayer:
+        """Block ``index``; its matrices are packed at once, so that no more than one is double.
 
-    def columns(parts: Sequence[tuple[str, int]], bias: bool) -> Linear:
-        """Matrices side by side, split over the ranks by their outputs."""
-        weight = reader.read_fused(
-            [TensorSpec(f"{prefix}{name}.weight", (size, hidden), 0) for name, size in parts]
+        ``tables`` are those of ``layers.rotary``.
+        """
+        config, names = self._config, self._names
+        prefix = names.layer.format(index)
+        q_size = config.num_heads * config.head_dim
+        nothing, form = NoNorm(self._kernels), config.block
+        after = form in ("sandwich", "post")
+        return DecoderLayer(
+            input_norm=nothing if form == "post" else self.norm(prefix + names.input_norm),
+            qkv=self._qkv(prefix),
+            q_norm=self._qk_norm(prefix + names.q_norm, config.num_heads),
+            k_norm=self._qk_norm(prefix + names.k_norm, config.num_kv_heads),
+            o=self._matrix([(prefix + names.o, config.hidden_size)], q_size, config.o_bias),
+            attention_out_norm=self.norm(prefix + names.attention_out_norm) if after else nothing,
+            mlp_norm=(
+                nothing if form in ("post", "parallel") else self.norm(prefix + names.mlp_norm)
+            ),
+            mlp=self._mlp(prefix),
+            mlp_out_norm=self.norm(prefix + names.mlp_out_norm) if after else nothing,
+            window=config.windows[index],
+            cos_sin=tables[config.ropes[index]],
         )
-        biases = [TensorSpec(f"{prefix}{name}.bias", (size,), 0) for name, size in parts]
-        added = reader.read_fused(biases) if bias else None
-        return Linear(kernels, weight, added, scheme=scheme)
 
-    def rows(name: str, size: int, bias: bool) -> Linear:
-        """A matrix split over the ranks by its inputs."""
-        weight = reader.read(TensorSpec(f"{prefix}{name}.weight", (hidden, size), 1))
-        added = reader.read(TensorSpec(f"{prefix}{name}.bias", (hidden,))) if bias else None
-        return Linear(kernels, weight, added, scheme=scheme)
+    def norm(self, name: str) -> Norm:
+        """The norm of the hidden state called ``name``."""
+        config, size = self._config, (self._config.hidden_size,)
+        if not config.norm_weight:
+            weight = torch.ones(size, dtype=self._reader.dtype, device=self._reader.device)
+            bias = None
+        else:
+            weight = self._norm_weight(TensorSpec(f"{name}.weight", size))
+            bias = self._reader.read(TensorSpec(f"{name}.bias", size)) if config.norm_bias else None
+        if config.norm == "rms":
+            return RMSNorm(self._kernels, weight, config.norm_eps)
+        return LayerNorm(self._kernels, weight, bias, config.norm_eps)
 
-    return DecoderLayer(
-        input_norm=norm(names.input_norm, hidden),
-        qkv=columns([(names.q, q_size), (names.k, kv_size), (names.v, kv_size)], config.qkv_bias),
-        q_norm=norm(names.q_norm, config.head_dim) if config.qk_norm else None,
-        k_norm=norm(names.k_norm, config.head_dim) if config.qk_norm else None,
-        o=rows(names.o, q_size, config.o_bias),
-        post_norm=norm(names.post_norm, hidden),
-        gate_up=columns([(names.gate, inner), (names.up, inner)], config.mlp_bias),
-        down=rows(names.down, inner, config.mlp_bias),
-        window=config.windows[index],
-    )
+    def _norm_weight(self, *specs: TensorSpec) -> torch.Tensor:
+        """In float32 where an offset would cost digits."""
+        weight, offset = self._reader.read_fused(specs), self._config.norm_offset
+        return weight.float() + offset if offset else weight
 
+    def _qk_norm(self, name: str, heads: int) -> torch.Tensor | None:
+        size, kind = self._config.head_dim, self._config.qk_norm
+        if kind == "none":
+            return None
+        if "{}" in name:
+            parts = [TensorSpec(f"{name.format(head)}.weight", (size,)) for head in range(heads)]
+            return self._norm_weight(*parts).view(heads, size)
+        shape = {"head": (size,), "each_head": (heads, size), "whole": (heads * size,)}[kind]
+        weight = self._norm_weight(TensorSpec(f"{name}.weight", shape))
+        return weight.unsqueeze(0) if kind == "whole" else weight
 
-def load_embeddings(
-    config: DecoderConfig, names: DecoderNames, reader: WeightReader
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The embedding table and the matrix of the head, [V, H] each; one tensor if they are tied.
+    def _qkv(self, prefix: str) -> Linear:
+        config, names = self._config, self._names
+        q_size = config.num_heads * config.head_dim
+        kv_size = config.num_kv_heads * config.head_dim
+        parts = [(names.q, q_size), (names.k, kv_size), (names.v, kv_size)]
+        if names.qkv is not None:
+            parts = [(names.qkv, q_size + 2 * kv_size)]
+        parts = [(prefix + name, size) for name, size in parts]
+        return self._matrix(parts, config.hidden_size, config.qkv_bias, grouped=config.grouped_qkv)
 
-    A tied checkpoint may hold either or both. If both are there and differ, the configuration is
-    wrong: the file is believed, as transformers does.
-    """
-    shape = (config.vocab_size, config.hidden_size)
-    embedding_spec = TensorSpec(names.embedding, shape)
-    head_spec = TensorSpec(names.lm_head, shape)
-    if not config.tie_embeddings:
-        return reader.read(embedding_spec), reader.read(head_spec)
-    reader.ignore(names.lm_head)
-    if not (reader.has(names.embedding) and reader.has(names.lm_head)):
-        table = reader.read(head_spec if reader.has(names.lm_head) else embedding_spec)
-        return table, table
-    table, head = reader.read(embedding_spec), reader.read(head_spec)
-    if torch.equal(table, head):
-        return table, table
-    logger.warning(
-        "config.json ties the embeddings but %s and %s differ: both are used",
-        names.embedding,
-        names.lm_head,
-    )
-    return table, head
+    def _mlp(self, prefix: str) -> MLP:
+        config, names = self._config, self._names
+        hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        parts = (
+            [(names.gate, inner), (names.up, inner)] if config.gated_mlp else [(names.up, inner)]
+        )
+        if names.gate_up is not None:
+            parts = [(names.gate_up, 2 * inner)]
+        parts = [(prefix + name, size) for name, size in parts]
+        return MLP(
+            up=self._matrix(parts, hidden, bias),
+            act=self._act,
+            down=self._matrix([(prefix + names.down, hidden)], inner, bias),
+        )
+
+    def _matrix(
+        self, parts: Sequence[tuple[str, int]], inputs: int, bias: bool, *, grouped: bool = False
+    ) -> Linear:
+        """Matrices of ``inputs`` columns, with these names and outputs, as one."""
+        read = self._reader.read_fused
+        added = (
+            read([TensorSpec(f"{name}.bias", (size,)) for name, size in parts]) if bias else None
+        )
+        if self._names.transposed:
+            stored = [TensorSpec(f"{name}.weight", (inputs, size)) for name, size in parts]
+            weight = torch.cat([self._reader.read(spec) for spec in stored], dim=1).t().contiguous()
+        else:
+            weight = read([TensorSpec(f"{name}.weight", (size, inputs)) for name, size in parts])
+        if grouped:
+            weight = self._ungrouped(weight)
+            added = None if added is None else self._ungrouped(added)
+        return Linear(self._kernels, weight, added, scheme=self._scheme)
+
+    def _ungrouped(self, x: torch.Tensor) -> torch.Tensor:
+        """All queries, then all keys, then all values, of rows grouped by key head."""
+        config = self._config
+        groups = x.view(config.num_kv_heads, -1, config.head_dim, *x.shape[1:])
+        q, k, v = groups[:, :-2], groups[:, -2], groups[:, -1]
+        return torch.cat([part.reshape(-1, *x.shape[1:]) for part in (q, k, v)])
+
+    def embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embedding table and the matrix of the head, [V, H] each; one if they are tied.
+
+        A tied checkpoint may hold either or both. If both are there and differ, the configuration
+        is wrong: the file is believed, as transformers does.
+        """
+        config, names, reader = self._config, self._names, self._reader
+        shape = (config.vocab_size, config.hidden_size)
+        embedding_spec = TensorSpec(names.embedding, shape)
+        head_spec = TensorSpec(names.lm_head, shape)
+        if not config.tie_embeddings:
+            return self._scaled(reader.read(embedding_spec)), self._head(reader.read(head_spec))
+        reader.ignore(names.lm_head)
+        if not (reader.has(names.embedding) and reader.has(names.lm_head)):
+            table = reader.read(head_spec if reader.has(names.lm_head) else embedding_spec)
+            return self._scaled(table), self._head(table)
+        table, head = reader.read(embedding_spec), reader.read(head_spec)
+        if torch.equal(table, head):
+            return self._scaled(table), self._head(table)
+        logger.warning(
+            "config.json ties the embeddings but %s and %s differ: both are used",
+            names.embedding,
+            names.lm_head,
+        )
+        return self._scaled(table), self._head(head)
+
+    def embedding_alone(self) -> torch.Tensor:
+        """The embedding table [V, H] of a model without a head."""
+        shape = (self._config.vocab_size, self._config.hidden_size)
+        self._reader.ignore(self._names.lm_head)
+        return self._scaled(self._reader.read(TensorSpec(self._names.embedding, shape)))
+
+    def positions(self) -> torch.Tensor | None:
+        """The table of learned positions [P, H], if there is one."""
+        config = self._config
+        if not config.num_positions:
+            return None
+        shape = (config.num_positions, config.hidden_size)
+        return self._reader.read(TensorSpec(self._names.positions, shape))
+
+    def _scaled(self, table: torch.Tensor) -> torch.Tensor:
+        """A multiplier rounds the table as it would round what is looked up."""
+        multiplier = self._config.embedding_multiplier
+        return table if multiplier == 1 else table * table.new_tensor(multiplier)
+
+    def _head(self, weight: torch.Tensor) -> torch.Tensor:
+        return F.normalize(weight, dim=-1) if self._config.normalized_head else weight

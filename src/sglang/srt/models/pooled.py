@@ -70,6 +70,8 @@ def _read_head(head: Head, config: ModelConfig, reader: WeightReader, kernels: K
 
     if head == "none":
         return _normalised
+    if head == "value":
+        return linear("v_head", 1, bias=False)
     if head == "mlp":
         return _mlp([linear("score.0", size, bias=True), linear("score.2", 1, bias=True)], F.relu)
     count = num_labels(config.hf_config)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sglang.srt.models.decoder import Decoder
-from sglang.srt.models.decoder_config import DecoderConfig, parse_decoder, windows_by_layer_type
+from sglang.srt.models.decoder_config import DecoderConfig, parse_decoder
+from sglang.srt.models.decoder_windows import qwen_windows
 
 
 class Qwen2ForCausalLM(Decoder):
@@ -16,5 +17,5 @@ class Qwen2ForCausalLM(Decoder):
     def parse_config(config: Mapping[str, Any]) -> DecoderConfig:
         """The biases are a matter of course here: no key of the file mentions them."""
         return parse_decoder(
-            config, default_kv_heads=32, windows=windows_by_layer_type(config), qkv_bias=True
+            config, default_kv_heads=32, windows=qwen_windows(config), qkv_bias=True
         )

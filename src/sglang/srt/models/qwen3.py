@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sglang.srt.models.decoder import Decoder
-from sglang.srt.models.decoder_config import (
-    DecoderConfig,
-    flag,
-    parse_decoder,
-    windows_by_layer_type,
-)
+from sglang.srt.models.decoder_config import DecoderConfig, flag, parse_decoder
+from sglang.srt.models.decoder_windows import qwen_windows
 
 
 class Qwen3ForCausalLM(Decoder):
@@ -25,8 +21,8 @@ class Qwen3ForCausalLM(Decoder):
             config,
             default_kv_heads=32,
             default_head_dim=128,
-            windows=windows_by_layer_type(config),
+            windows=qwen_windows(config),
             qkv_bias=biased,
             o_bias=biased,
-            qk_norm=True,
+            qk_norm="head",
         )

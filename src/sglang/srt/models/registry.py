@@ -26,15 +26,40 @@ from typing import Any, Literal
 from sglang.srt.configs.errors import ModelLoadError
 
 _BUILT_IN = {
+    "BaiChuanForCausalLM": "baichuan",
+    "BaichuanForCausalLM": "baichuan",
+    "ChatGLMForConditionalGeneration": "chatglm",
+    "ChatGLMModel": "chatglm",
+    "Cohere2ForCausalLM": "cohere",
+    "CohereForCausalLM": "cohere",
+    "ExaoneForCausalLM": "exaone",
+    "GPT2LMHeadModel": "gpt2",
+    "GPTBigCodeForCausalLM": "gpt2",
+    "Gemma2ForCausalLM": "gemma2",
+    "Gemma3ForCausalLM": "gemma3",
+    "GemmaForCausalLM": "gemma",
+    "Glm4ForCausalLM": "glm",
+    "GlmForCausalLM": "glm",
+    "GraniteForCausalLM": "granite",
+    "InternLM2ForCausalLM": "internlm2",
     "LlamaForCausalLM": "llama",
+    "MiniCPMForCausalLM": "minicpm",
     "MistralForCausalLM": "mistral",
+    "Olmo2ForCausalLM": "olmo2",
+    "OlmoForCausalLM": "olmo",
+    "Phi3ForCausalLM": "phi3",
+    "QWenLMHeadModel": "qwen",
     "Qwen2ForCausalLM": "qwen2",
     "Qwen3ForCausalLM": "qwen3",
+    "SmolLM3ForCausalLM": "smollm3",
+    "StableLMEpochForCausalLM": "stablelm",
+    "StableLmForCausalLM": "stablelm",
+    "XverseForCausalLM": "xverse",
     "BertModel": "bert",
     "RobertaModel": "bert",
 }
 
-Head = Literal["none", "linear", "mlp", "weighted"]
+Head = Literal["none", "linear", "value", "mlp", "weighted"]
 """What turns the hidden state of the last token into scores; none: it is the answer itself."""
 
 _POOLED: dict[str, tuple[str, Head]] = {
@@ -50,6 +75,8 @@ _POOLED: dict[str, tuple[str, Head]] = {
     "MistralForSequenceClassification": ("MistralForCausalLM", "linear"),
     "Qwen2ForSequenceClassification": ("Qwen2ForCausalLM", "linear"),
     "Qwen3ForSequenceClassification": ("Qwen3ForCausalLM", "linear"),
+    "Gemma2ForSequenceClassification": ("Gemma2ForCausalLM", "linear"),
+    "InternLM2ForRewardModel": ("InternLM2ForCausalLM", "value"),
     "Qwen2ForRewardModel": ("Qwen2ForCausalLM", "mlp"),
     "LlamaForSequenceClassificationWithNormal_Weights": ("LlamaForCausalLM", "weighted"),
 }

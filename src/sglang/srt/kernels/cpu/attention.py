@@ -21,7 +21,7 @@ MAX_HEAD_DIM = 1024
 BYTE_CODES = {torch.float8_e5m2: 2, torch.float8_e4m3fn: 3, torch.int8: 4}
 
 # The C structs of the same names: addresses, then int64_t, then double.
-ROPE = Struct("@10P9qd")
+ROPE = Struct("@10P10qd")
 ATTENTION = Struct("@10P8q2d")
 
 
@@ -65,13 +65,8 @@ class AttentionCalls:
         """See ``interface.Kernels``."""
         dtype = qkv.dtype
         code, kv_code = DTYPE_CODES.get(dtype), _kv_code(cache, dtype)
-        if (
-            code is None
-            or kv_code is None
-            or (q_norm is not None and q_norm.dtype != dtype)
-            or (k_norm is not None and k_norm.dtype != dtype)
-            or head_dim > MAX_HEAD_DIM
-        ):
+        norm_code = _norm_code(q_norm, k_norm, dtype)
+        if code is None or kv_code is None or norm_code is None or head_dim > MAX_HEAD_DIM:
             self._fallback().rope_and_write_kv(
                 qkv,
                 positions,
@@ -125,6 +120,7 @@ class AttentionCalls:
             interleaved,
             code,
             kv_code,
+            norm_code,
             norm_eps,
         )
 
@@ -193,6 +189,14 @@ def _kv_code(cache: KVCache, dtype: torch.dtype) -> int | None:
     if cache.v.dtype != kv_dtype:
         return None
     return DTYPE_CODES.get(dtype) if kv_dtype == dtype else BYTE_CODES.get(kv_dtype)
+
+
+def _norm_code(
+    q_norm: torch.Tensor | None, k_norm: torch.Tensor | None, dtype: torch.dtype
+) -> int | None:
+    """The type of both norms' weights, if the C code reads it beside that of the heads."""
+    kinds = {norm.dtype for norm in (q_norm, k_norm) if norm is not None} or {dtype}
+    return DTYPE_CODES.get(kinds.pop()) if kinds in ({dtype}, {torch.float32}) else None
 
 
 def _addresses(cache: KVCache) -> tuple[int, int, int, int]:

@@ -14,10 +14,12 @@ from struct import Struct
 
 import torch
 
+from sglang.srt.kernels.cpu.activation import ActivationCalls
 from sglang.srt.kernels.cpu.attention import AttentionCalls
 from sglang.srt.kernels.cpu.build import load_library
 from sglang.srt.kernels.cpu.checks import DTYPE_CODES, check_indices, describe, row_stride
 from sglang.srt.kernels.cpu.huge_pages import HugePages
+from sglang.srt.kernels.cpu.norm import NormCalls
 from sglang.srt.kernels.cpu.quantized_linear import QuantizedLinears
 from sglang.srt.kernels.cpu.recording import Counts, NotRecordable, Operation, Recording, Tape
 from sglang.srt.kernels.interface import PackedLinear
@@ -25,9 +27,7 @@ from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme
 from sglang.srt.kernels.reference import ReferenceKernels
 
 # The C structs of the same names: addresses, then int64_t, then double.
-GATHER = Struct("@3P4q")
-NORM = Struct("@4P4qd")
-GATE = Struct("@2P4q")
+GATHER = Struct("@3P5q")
 PACK = Struct("@2P3q")
 LINEAR = Struct("@4P6q")
 BEST_TOKENS = Struct("@3P3q")
@@ -47,8 +47,6 @@ class CpuKernels:
         library.isa_name.restype = ctypes.c_char_p
         self.isa: str = library.isa_name().decode()
         self.name = f"cpu-c ({self.isa})"
-        self._rms_norm = Operation(library.rms_norm, NORM, counts_rows_at=4)
-        self._silu_and_mul = Operation(library.silu_and_mul, GATE, counts_rows_at=2)
         self._gather_rows = Operation(library.gather_rows, GATHER, counts_rows_at=3)
         self._linear = Operation(library.linear, LINEAR, counts_rows_at=4)
         self._best_tokens = Operation(library.best_tokens, BEST_TOKENS, counts_rows_at=3)
@@ -61,6 +59,13 @@ class CpuKernels:
         self._packed_bytes.restype = ctypes.c_int64
         self._tape: Tape | None = None
         self._huge_pages = HugePages()
+        norms = NormCalls(library, call=self._call, new=self._new, fallback=self._fallback)
+        self.rms_norm, self.add_rms_norm = norms.rms_norm, norms.add_rms_norm
+        self.layer_norm, self.add_layer_norm = norms.layer_norm, norms.add_layer_norm
+        self.norm_groups, self.add_scaled = norms.norm_groups, norms.add_scaled
+        rows = ActivationCalls(library, call=self._call, new=self._new, fallback=self._fallback)
+        self.silu_and_mul, self.gelu_and_mul = rows.silu_and_mul, rows.gelu_and_mul
+        self.gelu, self.clamp = rows.gelu, rows.clamp
         attention = AttentionCalls(library, call=self._call, new=self._new, fallback=self._fallback)
         self.rope_and_write_kv = attention.rope_and_write_kv
         self.attention = attention.attention
@@ -106,69 +111,11 @@ class CpuKernels:
             raise NotRecordable("an operation of this model has no C kernel")
         return self._reference
 
-    def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        code = DTYPE_CODES.get(x.dtype)
-        if code is None or weight.dtype != x.dtype:
-            return self._fallback().rms_norm(x, weight, eps)
-        return self._norm(x, None, weight, eps, code)
-
-    def add_rms_norm(
-        self, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float
-    ) -> torch.Tensor:
-        code = DTYPE_CODES.get(x.dtype)
-        if code is None or weight.dtype != x.dtype or residual.dtype != x.dtype:
-            return self._fallback().add_rms_norm(x, residual, weight, eps)
-        if residual.shape != x.shape or not residual.is_contiguous():
-            raise ValueError(
-                f"residual must be contiguous and shaped as x {tuple(x.shape)}, "
-                f"got {describe(residual)}"
-            )
-        return self._norm(x, residual, weight, eps, code)
-
-    def _norm(
-        self,
-        x: torch.Tensor,
-        residual: torch.Tensor | None,
-        weight: torch.Tensor,
-        eps: float,
-        code: int,
-    ) -> torch.Tensor:
-        stride = row_stride("x", x)
-        rows, width = x.shape
-        if weight.shape != (width,) or not weight.is_contiguous():
-            raise ValueError(f"weight must be contiguous [{width}], got {describe(weight)}")
-        out = self._new("norm", x, rows, width, x.dtype)
-        self._call(
-            self._rms_norm,
-            x.data_ptr(),
-            0 if residual is None else residual.data_ptr(),
-            weight.data_ptr(),
-            out.data_ptr(),
-            rows,
-            width,
-            stride,
-            code,
-            eps,
-        )
-        return out
-
-    def silu_and_mul(self, x: torch.Tensor) -> torch.Tensor:
-        code = DTYPE_CODES.get(x.dtype)
-        if code is None:
-            return self._fallback().silu_and_mul(x)
-        stride = row_stride("x", x)
-        rows, both = x.shape
-        if both % 2:
-            raise ValueError(f"x must have an even number of columns, got {both}")
-        out = self._new("gate", x, rows, both // 2, x.dtype)
-        self._call(self._silu_and_mul, x.data_ptr(), out.data_ptr(), rows, both // 2, stride, code)
-        return out
-
     def gather_rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         if table.dtype not in DTYPE_CODES:
             return self._fallback().gather_rows(table, index)
         stride = row_stride("table", table) * table.itemsize
-        check_indices("index", index, torch.int64)
+        check_indices("index", index, torch.int32 if index.dtype == torch.int32 else torch.int64)
         rows, width = index.shape[0], table.shape[1]
         out = self._new("gather", table, rows, width, table.dtype)
         row_bytes = width * table.itemsize
@@ -181,6 +128,7 @@ class CpuKernels:
             table.shape[0],
             row_bytes,
             stride,
+            index.itemsize,
         ):
             raise IndexError(f"an index is outside of the {table.shape[0]} rows of the table")
         return out

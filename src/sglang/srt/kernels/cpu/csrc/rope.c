@@ -11,7 +11,7 @@ typedef struct {
     const int32_t *out_slots;
     const void *q_norm, *k_norm; /* may be NULL */
     int64_t tokens, qkv_stride, num_heads, num_kv_heads, head_dim, rotary_dim;
-    int64_t interleaved, dtype, kv_dtype;
+    int64_t interleaved, dtype, kv_dtype, norm_dtype;
     double eps;
 } Rope;
 
@@ -37,8 +37,8 @@ INLINE void turn_head(const Rope *r, const void *head, const void *norm, const f
         }
         vf factor = vf_set1(1.0f / sqrtf(vf_sum(sum) / (float)dim + (float)r->eps));
         for (long c = 0; c < dim; c += VF_WIDTH) {
-            vf y = vf_mul(vf_mul(vf_load(x + c), factor), row_load(norm, dtype, c, dim - c));
-            vf_store(x + c, y);
+            vf weight = row_load(norm, (int)r->norm_dtype, c, dim - c);
+            vf_store(x + c, vf_mul(vf_mul(vf_load(x + c), factor), weight));
         }
     }
     if (r->interleaved) {

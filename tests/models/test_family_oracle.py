@@ -1,0 +1,159 @@
+"""Every dense family equals transformers, alone and in company, recorded and quantized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sglang.srt.kernels import select_kernels
+from sglang.srt.kernels.cpu.build import KernelBuildError
+from sglang.srt.kernels.interface import Kernels
+from sglang.srt.managers.engine_setup import build_engine
+from sglang.srt.models.interface import CausalLM
+from sglang.srt.server_args import ServerArgs
+from tests.models.family_helpers import CASES, Case, make_family
+from tests.models.model_helpers import HandDriver, load_tiny, oracle_logits, random_tokens
+
+VOCABULARY, STEPS = 199, 64
+
+
+def c_kernels(dtype: torch.dtype = torch.float32) -> Kernels:
+    try:
+        return select_kernels("cpu", dtype, prefer="cpu-c")
+    except KernelBuildError as error:
+        pytest.skip(f"no C kernels on this machine: {error}")
+
+
+@dataclass(frozen=True)
+class Family:
+    folder: Path
+    oracle: Any
+    model: CausalLM
+
+
+@pytest.fixture(scope="module", params=CASES)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    folder = tmp_path_factory.mktemp("model")
+    oracle = make_family(folder, CASES[request.param])
+    return Family(folder, oracle, load_tiny(folder, kernels=c_kernels()))
+
+
+@pytest.fixture(scope="module")
+def alone(family: Family) -> torch.Tensor:
+    """Logits of a prompt that is read whole and by itself."""
+    return HandDriver(family.model).step({"p": random_tokens(50, VOCABULARY)})["p"]
+
+
+def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
+def assert_greedy(tokens: list[int], prompt: list[int], oracle: Any) -> None:
+    """Each token is the one the oracle would have chosen after those before it."""
+    scores = oracle_logits(oracle, [*prompt, *tokens])
+    assert tokens == scores[len(prompt) - 1 : -1].argmax(-1).tolist()
+
+
+def test_prompt_equals_transformers(family: Family, alone: torch.Tensor) -> None:
+    expected = oracle_logits(family.oracle, random_tokens(50, VOCABULARY))
+    assert_same(alone, expected)
+    assert_same(alone.log_softmax(-1), expected.log_softmax(-1))
+
+
+def test_reference_kernels_equal_c_kernels(family: Family, alone: torch.Tensor) -> None:
+    model = load_tiny(family.folder)
+    assert_same(HandDriver(model).step({"p": random_tokens(50, VOCABULARY)})["p"], alone)
+
+
+def test_answer_equals_transformers(family: Family) -> None:
+    prompt = random_tokens(23, VOCABULARY, seed=1)
+    assert_greedy(HandDriver(family.model).greedy("p", prompt, STEPS), prompt, family.oracle)
+
+
+def test_answers_in_a_batch_equal_transformers(family: Family) -> None:
+    prompts = {str(n): random_tokens(n, VOCABULARY, seed=n) for n in (1, 9, 40)}
+    driver = HandDriver(family.model, seed=1)
+    tokens: dict[str, list[int]] = {name: [] for name in prompts}
+    work = dict(prompts)
+    for _ in range(20):
+        for name, logits in driver.step(work).items():
+            tokens[name].append(int(logits[-1].argmax()))
+        work = {name: generated[-1:] for name, generated in tokens.items()}
+    for name, prompt in prompts.items():
+        assert_greedy(tokens[name], prompt, family.oracle)
+
+
+def test_chunks_beside_others_and_a_prefix_hit_change_nothing(
+    family: Family, alone: torch.Tensor
+) -> None:
+    prompt, driver = random_tokens(50, VOCABULARY), HandDriver(family.model, seed=2)
+    parts = []
+    for first in range(0, 50, 16):
+        work = {"p": prompt[first : first + 16], "q": random_tokens(3, VOCABULARY, seed=first)}
+        parts.append(driver.step(work)["p"])
+    assert torch.equal(torch.cat(parts), alone)
+    driver.share_prefix("p", "r", 33)
+    assert torch.equal(driver.step({"r": prompt[33:]})["r"], alone[33:])
+
+
+def test_only_the_wanted_rows_are_computed(family: Family, alone: torch.Tensor) -> None:
+    driver = HandDriver(family.model, seed=3)
+    batch = driver.make_batch({"p": random_tokens(50, VOCABULARY)})
+    batch.logits_rows = torch.tensor([49, 3])
+    with torch.inference_mode():
+        logits = family.model.logits(family.model.forward(batch))
+    assert torch.equal(logits, alone[[49, 3]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_forward_pass_is_recorded(family: Family, dtype: str) -> None:
+    """A recording is used only where it was seen to give the same bits as a plain run."""
+    args = ServerArgs(model_path=str(family.folder), dtype=dtype, device="cpu")
+    engine = build_engine(args, str(family.folder))
+    assert engine.runner._forward.recorded is not None
+
+
+def test_bfloat16_is_close_to_float32(family: Family, alone: torch.Tensor) -> None:
+    model = load_tiny(family.folder, dtype="bfloat16", kernels=c_kernels(torch.bfloat16))
+    driver = HandDriver(model, dtype=torch.bfloat16)
+    found = driver.step({"p": random_tokens(50, VOCABULARY)})["p"]
+    assert (found - alone).norm() / alone.norm() < 0.1
+
+
+@pytest.mark.parametrize(("name", "largest"), [("int8wo", 0.1), ("int4wo-32", 0.7)])
+def test_quantized_is_close_to_exact(
+    family: Family, alone: torch.Tensor, name: str, largest: float
+) -> None:
+    model = load_tiny(family.folder, kernels=c_kernels(), quantization=name)
+    found = HandDriver(model).step({"p": random_tokens(50, VOCABULARY)})["p"]
+    assert 0 < (found - alone).norm() / alone.norm() < largest
+
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 500.0,
+    "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7],
+    "long_factor": [1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0],
+}
+
+
+@pytest.mark.parametrize(("context_length", "prompt_length"), [(64, 20), (None, 70)])
+def test_longrope_equals_transformers(
+    context_length: int | None, prompt_length: int, tmp_path: Path
+) -> None:
+    options = {
+        "head_dim": ...,
+        "hidden_size": 64,
+        "rope_parameters": LONGROPE,
+        "original_max_position_embeddings": 64,
+    }
+    oracle = make_family(tmp_path, Case("Phi3", options))
+    model = load_tiny(tmp_path, kernels=c_kernels(), context_length=context_length)
+    prompt = random_tokens(prompt_length, VOCABULARY)
+    logits = HandDriver(model).step({"p": prompt})["p"]
+    assert_same(logits, oracle_logits(oracle, prompt))
+    assert_greedy(HandDriver(model).greedy("p", prompt, 40), prompt, oracle)
