@@ -26,5 +26,11 @@ def weight_bytes_read(model: object) -> int:
         elif isinstance(item, dict):
             stack += item.values()
         elif type(item).__module__.startswith("sglang."):
-            stack += vars(item).values() if hasattr(item, "__dict__") else ()
+            stack += _attributes(item)
     return total
+
+
+def _attributes(item: object) -> list[object]:
+    if hasattr(item, "__dict__"):
+        return list(vars(item).values())
+    return [getattr(item, name, None) for name in getattr(type(item), "__slots__", ())]
