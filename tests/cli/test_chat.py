@@ -109,9 +109,12 @@ def test_ctrl_c_stops_the_answer_only() -> None:
         controller, terminal = pty.openpty()
         command = [sys.executable, "-m", "sglang", "chat", "--url", server.url]
         environment = {**os.environ, "XDG_STATE_HOME": "/dev/null/none"}
+        # A shell's background job ignores the signal, and so would its children.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment
         )
+        signal.signal(signal.SIGINT, before)
         os.close(terminal)
         read_until(controller, "you> ")
         os.write(controller, b"hi\n")
