@@ -24,6 +24,13 @@ WEATHER = {
     },
 }
 NOW = {"type": "function", "function": {"name": "now"}}
+HELLO = "Hello, wörld 🌍"
+CALLS = (
+    "Let me see.\n"
+    '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>\n'
+    '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+)
+"""What a model says that calls two tools, in the form of Hermes and Qwen."""
 
 
 @contextlib.contextmanager

@@ -9,13 +9,27 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fake_runtime import RunningServer, serve
+from chat_client import CALLS, tool_server
+from fake_runtime import RunningServer, say, serve
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     """A server that repeats its prompts, one for all tests of a file."""
     with serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tools_server() -> Iterator[RunningServer]:
+    with tool_server(say(CALLS), tool_call_parser="qwen25") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def thinking_server() -> Iterator[RunningServer]:
+    text = "<think>\nSie grüßt.\n</think>\n\nHallo!"
+    with tool_server(say(text), reasoning_parser="qwen3") as running:
         yield running
 
 

@@ -8,19 +8,13 @@ from typing import Any
 
 import anthropic
 import pytest
-from chat_client import TEMPLATE, tool_server
+from chat_client import CALLS, HELLO, TEMPLATE, tool_server
 from fake_runtime import FakeEngine, RunningServer, bytes_text, encode_text, say, serve
 
 KEY = "a key"
 HTTP = anthropic.DefaultHttpxClient(trust_env=False)
 """One for all: it takes a while to make."""
-HELLO = "Hello, wörld 🌍"
 PARIS = {"city": "Paris"}
-CALLS = (
-    "Let me see.\n"
-    f'<tool_call>\n{{"name": "get_weather", "arguments": {json.dumps(PARIS)}}}\n</tool_call>\n'
-    '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
-)
 TOOLS: list[Any] = [
     {
         "name": "get_weather",
@@ -36,19 +30,6 @@ USER: list[Any] = [{"role": "user", "content": "Say it."}]
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     with serve(say(HELLO), api_key=KEY) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def tools_server() -> Iterator[RunningServer]:
-    with tool_server(say(CALLS), tool_call_parser="qwen25") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def thinking_server() -> Iterator[RunningServer]:
-    text = "<think>\nSie grüßt.\n</think>\n\nHallo!"
-    with tool_server(say(text), reasoning_parser="qwen3") as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from chat_client import tool_server
+from chat_client import HELLO, tool_server
 from fake_runtime import RunningServer, bytes_text, encode_text, say, serve
 
 from sglang.srt.entrypoints.openai.responses_store import ResponseStore, StoredResponse
@@ -19,13 +19,7 @@ from sglang.srt.managers.io_struct import FinishReason
 KEY = "key"
 HTTP = openai.DefaultHttpxClient(trust_env=False)
 """One for all: it takes a while to make."""
-HELLO = "Hello, wörld 🌍"
 PARIS = '{"city": "Paris"}'
-CALLS = (
-    "Let me see.\n"
-    f'<tool_call>\n{{"name": "get_weather", "arguments": {PARIS}}}\n</tool_call>\n'
-    '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
-)
 WEATHER: Any = {
     "type": "function",
     "name": "get_weather",
@@ -39,19 +33,6 @@ TOOLS: list[Any] = [WEATHER, {"type": "function", "name": "now"}]
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     with serve(say(HELLO), api_key=KEY) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def tools_server() -> Iterator[RunningServer]:
-    with tool_server(say(CALLS), tool_call_parser="qwen25") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def thinking_server() -> Iterator[RunningServer]:
-    text = "<think>\nSie grüßt.\n</think>\n\nHallo!"
-    with tool_server(say(text), reasoning_parser="qwen3") as running:
         yield running
 
 

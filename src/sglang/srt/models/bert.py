@@ -24,6 +24,7 @@ from sglang.srt.configs.model_config import (
 from sglang.srt.kernels.interface import Kernels
 from sglang.srt.kernels.quantization import WeightScheme
 from sglang.srt.layers.linear import Linear
+from sglang.srt.layers.norm import LayerNorm
 from sglang.srt.layers.quantization import quantization_named
 from sglang.srt.model_loader.weights import TensorSpec, WeightReader
 
@@ -38,18 +39,6 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
     "relu": F.relu,
 }
-
-
-@dataclass(frozen=True)
-class LayerNorm:
-    """(x - mean) / deviation * weight + bias, row by row."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 @dataclass(frozen=True)
@@ -204,7 +193,7 @@ class _Tensors:
             self._reader.read(TensorSpec(f"{self._prefix}{name}.{part}", (self._size,)))
             for part in ("weight", "bias")
         )
-        return LayerNorm(weight, bias, self._eps)
+        return LayerNorm(self._kernels, weight, bias, self._eps)
 
     def layer(self, index: int) -> BertLayer:
         name = f"encoder.layer.{index}."
