@@ -62,6 +62,53 @@ def test_alone_equals_in_a_batch(kernels: CpuKernels, dtype: torch.dtype) -> Non
         assert torch.equal(alone.run(kernels), batch[b])
 
 
+def with_common_beginning(case: Case, shared: list[int]) -> Case:
+    """Sequence b reads its first ``shared[b]`` positions from the slots of sequence 0."""
+    first = case.slot_rows[0]
+    rows = [
+        torch.cat([first[:count], row[count:]])
+        for row, count in zip(case.slot_rows, shared, strict=True)
+    ]
+    return Case(case.q, case.cache, rows, case.q_lens)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("heads", [(4, 2), (18, 6), (7, 1)])
+def test_alone_equals_beside_others_with_the_same_beginning(
+    kernels: CpuKernels,
+    dtype: torch.dtype,
+    options: dict[str, Any],
+    heads: tuple[int, int],
+    many_threads: int,
+) -> None:
+    kv_lens = [1300, 1025, 1100, 600, 1600, 513, 512, 1024, 1400]
+    q_lens = [1, 1, 1, 1, 1, 1, 1, 1, 30]
+    shared = [0, 1024, 700, 600, 1290, 512, 511, 0, 1100]
+    case = make_case(
+        q_lens, kv_lens, num_heads=heads[0], num_kv_heads=heads[1], head_dim=40, dtype=dtype
+    )
+    case = with_common_beginning(case, shared)
+    batch = case.run(kernels, **options).split(q_lens)
+    queries = case.q.split(q_lens)
+    for b, q_len in enumerate(q_lens):
+        alone = Case(queries[b], case.cache, [case.slot_rows[b]], [q_len])
+        assert torch.equal(alone.run(kernels, **options), batch[b])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_with_beginnings_of_their_own(kernels: CpuKernels, dtype: torch.dtype) -> None:
+    case = make_case([1] * 40, [530 + b for b in range(40)], num_heads=2, dtype=dtype)
+    rows = [
+        torch.cat([case.slot_rows[b % 3][:512], row[512:]]) for b, row in enumerate(case.slot_rows)
+    ]
+    case = Case(case.q, case.cache, rows, case.q_lens)
+    batch = case.run(kernels)
+    for b in range(40):
+        alone = Case(case.q[b : b + 1], case.cache, [rows[b]], [1])
+        assert torch.equal(alone.run(kernels)[0], batch[b])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_slots_do_not_matter(kernels: CpuKernels, dtype: torch.dtype) -> None:
     case = make_case([50], [700], dtype=dtype)

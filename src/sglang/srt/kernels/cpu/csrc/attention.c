@@ -4,7 +4,8 @@
  * from position 0; each block's keys and values are packed once for all rows that share them.
  * SEGMENT positions have a softmax of their own, so that a long sequence can be spread over tasks
  * (Flash-Decoding, Dao et al. 2023); segments are merged in ascending order. Blocks and segments
- * never move, and a masked score adds an exact 0. So the bits of a row depend on its position and
+ * never move, and a masked score adds an exact 0. What several sequences begin with is attended to
+ * once for all, up to the end of a segment. So the bits of a row depend on its position and
  * its sequence alone: not on how the prompt was chunked, the batch, the tasks or the threads.
  */
 #include "attention.h"
@@ -32,6 +33,17 @@ static void merge(const Plan *p, const State *total, const State *segment, long 
     }
 }
 
+/* The token of the batch that query `i` of the task is. */
+static long token_of(const Plan *p, const Task *t, long i) {
+    long seq = t->seq;
+    if (t->run >= 0) {
+        const Run *run = p->sharing->runs + t->run;
+        seq = p->sharing->members[run->first + t->first + i];
+        return p->args->q_indptr[seq];
+    }
+    return p->args->q_indptr[seq] + t->first + i;
+}
+
 /* Hands the queries of each head to the kernel. */
 static void load_queries(const Plan *p, Workspace *w, const Task *t) {
     const Attention *a = p->args;
@@ -42,11 +54,55 @@ static void load_queries(const Plan *p, Workspace *w, const Task *t) {
     for (int i = 0; i < t->head_end - t->head_begin; i++) {
         long first = (long)(t->head_begin + i) * p->group;
         for (long r = 0; r < rows; r++) {
-            long token = a->q_indptr[t->seq] + t->first + r / p->group;
+            long token = token_of(p, t, r / p->group);
             w->rows[r] = a->q + (token * a->q_stride + (first + r % p->group) * a->head_dim) * item;
         }
         const Head head = head_of(p, w, t, i, &w->total);
         w->kernel->pack_queries(p, w, &head);
+    }
+}
+
+/* Where rows [first, first + rows) of a state lie. */
+static State state_rows(const Plan *p, float *base, long all, long first) {
+    float *scalars = base + all * p->row_floats;
+    return (State){base + first * p->row_floats, scalars + first, scalars + all + first};
+}
+
+static void copy_state(const Plan *p, const State *to, const State *from, long rows) {
+    memcpy(to->o, from->o, rows * p->row_floats * sizeof(float));
+    memcpy(to->m, from->m, rows * sizeof(float));
+    memcpy(to->l, from->l, rows * sizeof(float));
+}
+
+/* Query `index` of a run in key/value head `head`, after what the run shares. */
+static State prefix_state(const Plan *p, const Run *run, int head, long index) {
+    long row = run->row + ((long)head * run->count + index) * p->group;
+    return state_rows(p, p->prefixes, p->sharing->rows, row);
+}
+
+/* What the rows of the task have seen before its segments. */
+static void begin_total(const Plan *p, const Task *t, const State *total) {
+    const Run *run = t->run < 0 ? run_of(p, t->seq) : NULL;
+    long rows = head_rows(p, t);
+    if (!run) {
+        clear_state(p, total, task_rows(p, t));
+        return;
+    }
+    for (int h = t->head_begin; h < t->head_end; h++) {
+        long first = (h - t->head_begin) * rows;
+        State to = {total->o + first * p->row_floats, total->m + first, total->l + first};
+        State from = prefix_state(p, run, h, p->sharing->places[t->seq].index);
+        copy_state(p, &to, &from, rows);
+    }
+}
+
+static void store_prefixes(const Plan *p, const Task *t, const State *total) {
+    long rows = head_rows(p, t);
+    for (int h = t->head_begin; h < t->head_end; h++) {
+        long first = (h - t->head_begin) * rows;
+        State to = prefix_state(p, p->sharing->runs + t->run, h, t->first);
+        State from = {total->o + first * p->row_floats, total->m + first, total->l + first};
+        copy_state(p, &to, &from, rows);
     }
 }
 
@@ -57,7 +113,7 @@ static void store_output(const Plan *p, const Task *t, const State *total) {
     for (int h = t->head_begin; h < t->head_end; h++)
         for (long i = 0; i < t->count; i++)
             for (int g = 0; g < p->group; g++, row++) {
-                long token = a->q_indptr[t->seq] + t->first + i, head = (long)h * p->group + g;
+                long token = token_of(p, t, i), head = (long)h * p->group + g;
                 char *to = a->out + (token * a->num_heads + head) * a->head_dim * item;
                 const float *from = total->o + row * p->row_floats;
                 vf scale = vf_set1(1.0f / total->l[row]);
@@ -66,6 +122,11 @@ static void store_output(const Plan *p, const Task *t, const State *total) {
                     row_store(to, (int)a->dtype, c, a->head_dim - c, y);
                 }
             }
+}
+
+static void store_total(const Plan *p, const Task *t, const State *total) {
+    if (t->run >= 0) store_prefixes(p, t, total);
+    else store_output(p, t, total);
 }
 
 /* The state of one segment of a split. */
@@ -78,12 +139,12 @@ static State partial_state(const Plan *p, const Split *split, long segment, long
 static void run_segments(const Plan *p, Workspace *w, const Task *t) {
     long rows = task_rows(p, t);
     if (t->split < 0) {
-        clear_state(p, &w->total, rows);
+        begin_total(p, t, &w->total);
         for (long segment = t->segment_begin; segment < t->segment_end; segment++) {
             attend_segment(p, w, t, segment, &w->segment);
             merge(p, &w->total, &w->segment, rows);
         }
-        store_output(p, t, &w->total);
+        store_total(p, t, &w->total);
         return;
     }
     Split *split = p->splits + t->split;
@@ -92,12 +153,12 @@ static void run_segments(const Plan *p, Workspace *w, const Task *t) {
         attend_segment(p, w, t, segment, &part);
     }
     if (__atomic_sub_fetch(&split->unfinished, 1, __ATOMIC_ACQ_REL) > 0) return;
-    clear_state(p, &w->total, rows);
+    begin_total(p, t, &w->total);
     for (long segment = split->segment_begin; segment < split->segment_end; segment++) {
         State part = partial_state(p, split, segment, rows);
         merge(p, &w->total, &part, rows);
     }
-    store_output(p, t, &w->total);
+    store_total(p, t, &w->total);
 }
 
 /* Lays a workspace out in `memory` (NULL: only the size is wanted). */
@@ -127,8 +188,13 @@ static size_t lay_out(const Plan *p, char *memory, Workspace *w) {
     return used;
 }
 
+typedef struct {
+    const Plan *plan;
+    const Task *tasks;
+} Phase;
+
 static void run_task(const void *context, long i, int thread) {
-    const Plan *p = context;
+    const Plan *p = ((const Phase *)context)->plan;
     Workspace w;
     lay_out(p, p->workspaces + thread * p->workspace_bytes, &w);
 #if defined(__SSE2__)
@@ -137,7 +203,7 @@ static void run_task(const void *context, long i, int thread) {
     unsigned saved = _mm_getcsr();
     _mm_setcsr(saved | 0x8040);
 #endif
-    const Task *task = p->tasks + i;
+    const Task *task = ((const Phase *)context)->tasks + i;
     w.kernel = kernel_of(p, head_rows(p, task));
     load_queries(p, &w, task);
     run_segments(p, &w, task);
@@ -156,6 +222,9 @@ EXPORT int attention(const Attention *a) {
                  .head_bytes = head_bytes,
                  .slot_bytes = a->num_kv_heads * head_bytes,
                  .row_floats = ROUND_UP(a->head_dim, 2 * VF_WIDTH)};
+    Sharing sharing;
+    find_sharing(&plan, &sharing);
+    plan.sharing = &sharing;
     int threads = plan_threads(&plan);
     plan_tasks(&plan, threads); /* counts */
 
@@ -164,13 +233,19 @@ EXPORT int attention(const Attention *a) {
     size_t tasks = ROUND_UP(plan.task_count * sizeof(Task), 64);
     size_t splits = ROUND_UP(plan.split_count * sizeof(Split), 64);
     size_t partials = ROUND_UP(plan.partial_rows * (plan.row_floats + 2) * sizeof(float), 64);
-    char *memory = scratch(tasks + splits + partials + plan.workspace_bytes * threads);
+    size_t prefixes = ROUND_UP(sharing.rows * (plan.row_floats + 2) * sizeof(float), 64);
+    char *memory =
+        scratch(tasks + splits + partials + prefixes + plan.workspace_bytes * threads);
     if (!memory) return -1;
     plan.tasks = (Task *)memory;
     plan.splits = (Split *)(memory + tasks);
     plan.partials = (float *)(memory + tasks + splits);
-    plan.workspaces = memory + tasks + splits + partials;
+    plan.prefixes = (float *)(memory + tasks + splits + partials);
+    plan.workspaces = memory + tasks + splits + partials + prefixes;
     plan_tasks(&plan, threads);
-    parallel_tasks(plan.task_count, threads, run_task, &plan);
+    const Phase runs = {&plan, plan.tasks};
+    const Phase rest = {&plan, plan.tasks + plan.run_task_count};
+    parallel_tasks(plan.run_task_count, threads, run_task, &runs);
+    parallel_tasks(plan.task_count - plan.run_task_count, threads, run_task, &rest);
     return 0;
 }

@@ -13,7 +13,8 @@ enum {
     BLOCKS_PER_SEGMENT = SEGMENT / BLOCK,
     LANES = 48,    /* rows that the kernel for many rows computes together */
     FEW_ROWS = 12, /* of a key/value head: those are computed four together */
-    TASK_ROWS = 96 /* rows of a task, unless one token's group of heads has more */
+    TASK_ROWS = 96, /* rows of a task, unless one token's group of heads has more */
+    MAX_SHARING = 1024 /* sequences of a batch that are looked at for a common beginning */
 };
 
 #define NO_SCORE (-1e30f) /* less than any score */
@@ -37,10 +38,30 @@ typedef struct {
     float *o, *m, *l;
 } State;
 
-/* Query tokens [first, first + count) of a sequence in the groups of some key/value heads, over
- * some segments. */
+/* Sequences of one query each that share their first segments. */
+typedef struct {
+    int first, count; /* of Sharing.members */
+    long segments;
+    long row; /* the first of their rows in Plan.prefixes, head by head, then sequence by sequence */
+} Run;
+
+typedef struct {
+    int run, index; /* -1, or the run that a sequence is in, and where */
+} Place;
+
+typedef struct {
+    int run_count, member_count, sequences; /* sequences that have a place */
+    long rows;                              /* of all runs */
+    Run runs[MAX_SHARING / 2];
+    int32_t members[MAX_SHARING];
+    Place places[MAX_SHARING];
+} Sharing;
+
+/* Query tokens [first, first + count) of a sequence, or of the members of a run, in the groups of
+ * some key/value heads, over some segments. */
 typedef struct {
     int seq, head_begin, head_end;
+    int run; /* -1, or the run; `seq` is one of its members then */
     long first, count;
     long segment_begin, segment_end;
     long split; /* -1, or the index of the Split this task is a part of */
@@ -59,10 +80,12 @@ typedef struct {
     bool dot;                      /* bfloat16 dot products */
     size_t head_bytes, slot_bytes; /* of keys in the cache */
     long row_floats;               /* distance of the rows of a State */
-    Task *tasks;
+    const Sharing *sharing;
+    Task *tasks; /* first those of the runs, which the others wait for */
     Split *splits;
-    long task_count, split_count, partial_rows;
+    long run_task_count, task_count, split_count, partial_rows;
     float *partials;  /* states of the segments of splits */
+    float *prefixes;  /* states of the sequences of runs after what they share */
     char *workspaces; /* one per thread */
     size_t workspace_bytes;
 } Plan;
@@ -136,6 +159,16 @@ static inline void ask_ahead(const Block *b, const char *base, int i, int count)
         for (long line = 0; line < b->row_bytes; line += 64)
             __builtin_prefetch(base + b->next_offset[r] + line, 0, 2);
 }
+
+/* The run of a sequence, or NULL. */
+static inline const Run *run_of(const Plan *p, long seq) {
+    const Sharing *sharing = p->sharing;
+    if (seq >= sharing->sequences || sharing->places[seq].run < 0) return NULL;
+    return sharing->runs + sharing->places[seq].run;
+}
+
+/* Fills `sharing`, which is some 20 KB large. */
+void find_sharing(const Plan *p, Sharing *sharing);
 
 /* The kernel for so many rows of a key/value head. */
 const Kernel *kernel_of(const Plan *p, long rows);

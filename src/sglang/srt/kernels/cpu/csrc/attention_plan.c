@@ -22,12 +22,19 @@ static long tile_tokens(const Plan *p) { return MAX(1, TASK_ROWS / p->group); }
 /* Cost of a segment of one key/value head with `rows` rows. */
 static long segment_cost(long rows) { return BLOCKS_PER_SEGMENT * (rows + PACK_COST); }
 
-static long total_cost(const Plan *p) {
+/* What the runs cost, or what remains for the sequences. */
+static long total_cost(const Plan *p, bool runs) {
     const Attention *a = p->args;
     long cost = 0;
-    for (long b = 0; b < a->batch; b++) {
+    for (int i = 0; runs && i < p->sharing->run_count; i++) {
+        const Run *run = p->sharing->runs + i;
+        cost += run->segments * segment_cost(run->count * p->group) * a->num_kv_heads;
+    }
+    for (long b = 0; !runs && b < a->batch; b++) {
+        const Run *run = run_of(p, b);
         long queries = a->q_indptr[b + 1] - a->q_indptr[b];
         long seen = a->window > 0 ? MIN(a->kv_len[b], a->window + queries) : a->kv_len[b];
+        if (run) seen -= run->segments * SEGMENT;
         long tiles = (queries + tile_tokens(p) - 1) / tile_tokens(p);
         cost += (seen / BLOCK + 1) * (queries * p->group + tiles * PACK_COST) * a->num_kv_heads;
     }
@@ -36,11 +43,10 @@ static long total_cost(const Plan *p) {
 
 /* One tile of query tokens, all heads: together where they fit, because a token's heads lie side
  * by side; spread first over segments and then over heads where they cost more than `limit`. */
-static void plan_tile(Plan *p, int seq, long first, long count, long position, long limit) {
+static void plan_tile(Plan *p, Task tile, long limit) {
     const Attention *a = p->args;
-    long oldest = a->window > 0 ? MAX(0, position - a->window + 1) : 0;
-    long begin = oldest / SEGMENT, end = (position + count - 1) / SEGMENT + 1;
-    long rows = count * p->group, each = end - begin;
+    long begin = tile.segment_begin, end = tile.segment_end;
+    long rows = tile.count * p->group, each = end - begin;
     long padded = ROUND_UP(rows, kernel_of(p, rows)->together);
     long heads = MIN(a->num_kv_heads, MAX(1, TASK_ROWS / padded));
     if (heads * each * segment_cost(rows) > limit) {
@@ -60,29 +66,58 @@ static void plan_tile(Plan *p, int seq, long first, long count, long position, l
             p->partial_rows += (head_end - head) * rows * (end - begin);
         }
         for (long s = begin; s < end; s += each) {
-            if (p->tasks)
-                p->tasks[p->task_count] =
-                    (Task){seq, head, head_end, first, count, s, MIN(s + each, end),
-                           split ? p->split_count - 1 : -1};
+            if (p->tasks) {
+                Task *task = p->tasks + p->task_count;
+                *task = tile;
+                task->head_begin = head, task->head_end = head_end;
+                task->segment_begin = s, task->segment_end = MIN(s + each, end);
+                task->split = split ? p->split_count - 1 : -1;
+            }
             p->task_count++;
         }
     }
 }
 
 int plan_threads(const Plan *p) {
-    return total_cost(p) < SERIAL_COST ? 1 : parallel_threads();
+    return total_cost(p, true) + total_cost(p, false) < SERIAL_COST ? 1 : parallel_threads();
+}
+
+/* Up to this cost a task is not divided. */
+static long cost_limit(const Plan *p, bool runs, int threads) {
+    return threads == 1 ? INT64_MAX : MAX(1, total_cost(p, runs) / (TASKS_PER_THREAD * threads));
+}
+
+static void plan_runs(Plan *p, long limit) {
+    for (int i = 0; i < p->sharing->run_count; i++) {
+        const Run *run = p->sharing->runs + i;
+        Task tile = {.seq = p->sharing->members[run->first], .run = i, .segment_end = run->segments};
+        for (; tile.first < run->count; tile.first += tile_tokens(p)) {
+            tile.count = MIN(tile_tokens(p), run->count - tile.first);
+            plan_tile(p, tile, limit);
+        }
+    }
+}
+
+static void plan_sequence(Plan *p, int seq, long limit) {
+    const Attention *a = p->args;
+    const Run *run = run_of(p, seq);
+    long queries = a->q_indptr[seq + 1] - a->q_indptr[seq], tokens = tile_tokens(p);
+    long position = a->kv_len[seq] - queries;
+    if (queries == 0) return;
+    /* The longest first: the last tokens of a prompt see the most. */
+    for (long first = (queries - 1) / tokens * tokens; first >= 0; first -= tokens) {
+        long oldest = a->window > 0 ? MAX(0, position + first - a->window + 1) : 0;
+        Task tile = {.seq = seq, .run = -1, .first = first, .count = MIN(tokens, queries - first)};
+        tile.segment_begin = run ? run->segments : oldest / SEGMENT;
+        tile.segment_end = (position + first + tile.count - 1) / SEGMENT + 1;
+        plan_tile(p, tile, limit);
+    }
 }
 
 void plan_tasks(Plan *p, int threads) {
-    const Attention *a = p->args;
-    long limit = threads == 1 ? INT64_MAX : MAX(1, total_cost(p) / (TASKS_PER_THREAD * threads));
     p->task_count = p->split_count = p->partial_rows = 0;
-    for (long b = 0; b < a->batch; b++) {
-        long queries = a->q_indptr[b + 1] - a->q_indptr[b], tokens = tile_tokens(p);
-        long position = a->kv_len[b] - queries;
-        if (queries == 0) continue;
-        /* The longest first: the last tokens of a prompt see the most. */
-        for (long first = (queries - 1) / tokens * tokens; first >= 0; first -= tokens)
-            plan_tile(p, (int)b, first, MIN(tokens, queries - first), position + first, limit);
-    }
+    plan_runs(p, cost_limit(p, true, threads));
+    p->run_task_count = p->task_count;
+    long limit = cost_limit(p, false, threads);
+    for (long b = 0; b < p->args->batch; b++) plan_sequence(p, (int)b, limit);
 }

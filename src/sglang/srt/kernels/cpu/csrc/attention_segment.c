@@ -37,7 +37,7 @@ Head head_of(const Plan *p, const Workspace *w, const Task *t, int i, const Stat
     long queries = a->q_indptr[t->seq + 1] - a->q_indptr[t->seq];
     return (Head){.queries = w->queries + i * space * sizeof(float),
                   .rows = rows,
-                  .position = a->kv_len[t->seq] - queries + t->first,
+                  .position = a->kv_len[t->seq] - queries + (t->run < 0 ? t->first : 0),
                   .state = {s->o + first * p->row_floats, s->m + first, s->l + first},
                   .lanes = w->lanes + i * space};
 }
