@@ -30,7 +30,7 @@ typedef struct {
 enum {
     SERIAL_WORK = 1 << 17, /* multiply-adds (and weights) not worth waking threads for */
     SHARES_PER_THREAD = 8,
-    CACHED_BYTES = 1 << 19 /* of the left side that may count on staying in a core's cache */
+    CACHED_BYTES = 1 << 17 /* of the left side that may count on staying in a core's cache */
 };
 
 /* Rows (of `row_bytes` on the left side) are divided where there are few panels or the rows do not
