@@ -20,9 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from unittest import mock
 
 import httpx
 import numpy as np
@@ -97,14 +95,13 @@ def _step(left: dict[str, int], token: int) -> StepOutput:
 
 def run_server(port: int, steps_per_second: float) -> None:
     """The real server in front of the stub."""
-    from sglang.srt.entrypoints import runtime
     from sglang.srt.entrypoints.http_server import launch_server
-    from sglang.srt.managers.engine_client import EngineProcess
+    from sglang.srt.managers.engine_child import start_engine_child
     from sglang.srt.server_args import ServerArgs
 
     command = (sys.executable, __file__, "--engine", "--steps-per-second", str(steps_per_second))
-    with mock.patch.object(runtime, "EngineProcess", partial(EngineProcess, command=command)):
-        launch_server(ServerArgs(port=port, log_level="warning"))
+    args = ServerArgs(port=port, log_level="warning")
+    launch_server(args, start_engine_child(args, command))
 
 
 # --------------------------------------------------------------------- the clients
@@ -189,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each stream")
     parser.add_argument("--route", choices=list(ROUTES), default="completions")
     parser.add_argument("--port", type=int, default=31987)
+    parser.add_argument("weight_bytes", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--engine", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -40,7 +40,7 @@ class Server:
     def engine_pid(self) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         for pid in children.read_text().split():
-            if b"engine_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"engine_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return int(pid)
         raise AssertionError("no engine process")
 

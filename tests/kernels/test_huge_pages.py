@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from sglang.srt.kernels.cpu.commit import commit_beside
 from sglang.srt.kernels.cpu.huge_pages import CHUNK, HugePages
 
 
@@ -40,3 +41,14 @@ def test_a_tensor_outlives_its_allocator():
 
 def test_an_empty_tensor_takes_no_memory():
     assert HugePages().empty((0, 8), torch.float32).shape == (0, 8)
+
+
+def test_memory_that_was_given_is_used_first():
+    memory = commit_beside(2 * CHUNK)
+    pages = HugePages()
+    pages.use_first(memory)
+    tensors = [pages.empty((CHUNK // 4,), torch.uint8).fill_(i) for i in range(12)]
+    inside = torch.frombuffer(memory, dtype=torch.uint8)
+    begin, end = inside.data_ptr(), inside.data_ptr() + len(inside)
+    assert [begin <= tensor.data_ptr() < end for tensor in tensors] == [True] * 8 + [False] * 4
+    assert all(bool((tensor == i).all()) for i, tensor in enumerate(tensors))

@@ -41,7 +41,7 @@ class Api:
 
 
 def run(scheduler: Scheduler, api: Api) -> None:
-    engine = SimpleNamespace(scheduler=scheduler, grammars=None)
+    engine = SimpleNamespace(scheduler=scheduler, grammars=None, on_idle=scheduler.on_idle)
     watchdog = SimpleNamespace(busy=lambda: None, idle=lambda: None)
     with pytest.raises(WireClosed):
         serve(engine, api, watchdog, StepLog(40))

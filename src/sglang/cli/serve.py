@@ -28,9 +28,15 @@ def main(argv: Sequence[str], prog: str = "sglang serve") -> int:
             file=sys.stderr,
             flush=True,
         )
-    from sglang.srt.entrypoints.http_server import launch_server
+    from sglang.srt.managers.engine_child import start_engine_child
 
-    launch_server(server_args)
+    child = start_engine_child(server_args)
+    try:
+        from sglang.srt.entrypoints.http_server import launch_server
+
+        launch_server(server_args, child)
+    finally:
+        child.close()
     return 0
 
 

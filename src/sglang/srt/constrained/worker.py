@@ -7,6 +7,7 @@ replies take turns on standard input and output.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -79,4 +80,5 @@ def _limit_memory() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for the reply any more
+        main()

@@ -28,6 +28,7 @@ from sglang.srt.entrypoints.probes import probe
 from sglang.srt.entrypoints.runtime import make_metrics, start_runtime
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.logs.setup import configure_logging
+from sglang.srt.managers.engine_child import EngineChild
 from sglang.srt.managers.engine_client import EngineDead
 from sglang.srt.server_args import ServerArgs
 
@@ -43,8 +44,10 @@ WARMUP_SECONDS = 600.0
 MAX_PENDING_CONNECTIONS = 2048
 
 
-def launch_server(server_args: ServerArgs) -> None:
+def launch_server(server_args: ServerArgs, child: EngineChild | None = None) -> None:
     """Serve until told to stop by SIGTERM or Ctrl-C.
+
+    ``child``: the process to run the engine in, started beforehand to save time.
 
     Raises:
         SystemExit: with status 1, after a line that says why, if the server cannot start or
@@ -54,7 +57,7 @@ def launch_server(server_args: ServerArgs) -> None:
         server_args.log_level, form=server_args.log_format, level_http=server_args.log_level_http
     )
     try:
-        status = _run(server_args)
+        status = _run(server_args, child)
     except (EngineDead, ValueError, OSError) as error:
         # A wrong model or port is the user's to mend: one line, no stack.
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -65,16 +68,16 @@ def launch_server(server_args: ServerArgs) -> None:
         raise SystemExit(status)
 
 
-def _run(args: ServerArgs) -> int:
+def _run(args: ServerArgs, child: EngineChild | None) -> int:
     """Run the server on uvloop where there is one; returns the exit status."""
     try:
         import uvloop
     except ImportError:  # not built for every platform
-        return asyncio.run(_serve(args))
-    return uvloop.run(_serve(args))
+        return asyncio.run(_serve(args, child))
+    return uvloop.run(_serve(args, child))
 
 
-async def _serve(args: ServerArgs) -> int:
+async def _serve(args: ServerArgs, child: EngineChild | None) -> int:
     """Listen, load the model, serve. The probes answer from the first moment on."""
     check_certificate(args)
     lifecycle = Lifecycle(args, make_metrics(args))
@@ -82,7 +85,7 @@ async def _serve(args: ServerArgs) -> int:
         server = Server(lifecycle)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            await _load_and_serve(lifecycle, server, serving)
+            await _load_and_serve(lifecycle, server, serving, child)
         finally:
             server.should_exit = True
             await serving
@@ -90,11 +93,16 @@ async def _serve(args: ServerArgs) -> int:
 
 
 async def _load_and_serve(
-    lifecycle: Lifecycle, server: Server, serving: asyncio.Task[None]
+    lifecycle: Lifecycle,
+    server: Server,
+    serving: asyncio.Task[None],
+    child: EngineChild | None,
 ) -> None:
     """Fill ``lifecycle`` with a model; returns when the server has ended, for whatever reason."""
     args = lifecycle.server_args
-    loading = asyncio.create_task(start_runtime(args, server.on_engine_death, lifecycle.metrics))
+    loading = asyncio.create_task(
+        start_runtime(args, server.on_engine_death, lifecycle.metrics, child)
+    )
     await asyncio.wait({loading, serving}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():  # told to stop
         loading.cancel()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sglang.srt.configs.model_config import ModelConfig, load_model_config
 from sglang.srt.entrypoints.state import ServerState
+from sglang.srt.managers.engine_child import EngineChild
 from sglang.srt.managers.engine_client import EngineProcess
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
 from sglang.srt.model_loader.hub import resolve_model_path
@@ -36,8 +37,9 @@ async def start_runtime(
     args: ServerArgs,
     on_engine_death: Callable[[str], None] | None = None,
     metrics: ServerMetrics | None = None,
+    child: EngineChild | None = None,
 ) -> ServerState:
-    """Start an engine for ``args`` and wait until it serves.
+    """Start an engine for ``args``, in ``child`` if there is one, and wait until it serves.
 
     Raises:
         ValueError: the checkpoint or the arguments are wrong (ModelLoadError among them).
@@ -50,7 +52,7 @@ async def start_runtime(
         download_dir=args.download_dir,
         load_format=args.load_format,
     )
-    engine = EngineProcess(args, model_path)
+    engine = EngineProcess(args, model_path, child)
     try:
         described = await asyncio.to_thread(_describe, args, model_path)
         ready = await engine.wait_ready()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
+from sglang.srt.managers.engine_child import EngineChild, start_engine_child
 from sglang.srt.managers.io_struct import (
     EngineFailed,
     EngineReady,
@@ -22,11 +19,9 @@ from sglang.srt.managers.io_struct import (
     decode_reply,
     encode,
 )
-from sglang.srt.managers.wire import Wire, WireClosed, make_pair
+from sglang.srt.managers.wire import Wire, WireClosed
 from sglang.srt.models.external import describe_external_models
 from sglang.srt.server_args import ServerArgs
-
-ENGINE_COMMAND = (sys.executable, "-m", "sglang.srt.managers.engine_process")
 
 
 class EngineDead(RuntimeError):
@@ -59,12 +54,11 @@ class EngineProcess:
     To be created and used within one running event loop.
     """
 
-    def __init__(
-        self, args: ServerArgs, model_path: str, *, command: Sequence[str] = ENGINE_COMMAND
-    ) -> None:
-        """``command`` starts the child, which speaks as ``managers/engine_process.py`` does."""
-        mine, theirs = make_pair()
-        self._wire = Wire(mine)
+    def __init__(self, args: ServerArgs, model_path: str, child: EngineChild | None = None) -> None:
+        """``child``: one that was started already, which is this engine's from now on."""
+        child = child or start_engine_child(args)
+        self.process = child.process
+        self._wire = Wire(child.wire)
         self._inbox: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._dead: str | None = None
@@ -72,25 +66,16 @@ class EngineProcess:
         self._is_ready = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._wire.fileno(), self._on_readable)
-        # Configuration goes through a pipe, so that no key shows in the list of processes.
-        # The pipe stays open: its end tells the child that this process is gone.
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            env=_child_environment(),
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,  # Ctrl-C is for this process to handle
-        )
         setup = {
             "server_args": args.to_json(),
             "model_path": model_path,
-            "descriptor": theirs.fileno(),
+            "descriptor": child.descriptor,
             "external_models": describe_external_models(),
         }
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(setup).encode() + b"\n")
-        self.process.stdin.flush()
-        theirs.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, as the watching thread will tell
+            self.process.stdin.write(json.dumps(setup).encode() + b"\n")
+            self.process.stdin.flush()
         threading.Thread(target=self._watch, name="engine-watch", daemon=True).start()
 
     async def wait_ready(self) -> EngineReady:
@@ -181,13 +166,3 @@ class EngineProcess:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _child_environment() -> dict[str, str]:
-    """The environment of the engine: this one, with the package importable."""
-    source = str(Path(__file__).resolve().parents[3])
-    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-    # torch's threads are rarely needed; between whiles they must not spin on a core that others
-    # could use.
-    waiting = os.environ.get("OMP_WAIT_POLICY", "passive")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_WAIT_POLICY": waiting}

@@ -1,7 +1,7 @@
 """The engine process: scheduler and model behind a socket.
 
-Started by ``EngineProcess`` (``engine_client``) with its configuration as one line of JSON on
-standard input; the end of standard input means that the parent is gone.
+Started by ``engine_child`` through ``engine_main``; ``EngineProcess`` (``engine_client``) sends its
+configuration as one line of JSON on standard input, whose end means that the parent is gone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import json
 import logging
+import mmap
 import os
 import select
 import socket
@@ -123,6 +124,7 @@ def serve(engine: Engine, api: ApiConnection, watchdog: Watchdog, log: StepLog) 
     if engine.grammars is not None:
         api.wake_for(engine.grammars)
         engine.grammars.warm_up()
+    engine.on_idle()
     was_busy = False
     last_sent = 0.0
     while True:
@@ -139,7 +141,7 @@ def serve(engine: Engine, api: ApiConnection, watchdog: Watchdog, log: StepLog) 
             api.send(updates.apply())
         if scheduler.is_idle:
             if was_busy:
-                scheduler.on_idle()
+                engine.on_idle()
                 was_busy = False
             continue
         if not was_busy:
@@ -159,15 +161,19 @@ def serve(engine: Engine, api: ApiConnection, watchdog: Watchdog, log: StepLog) 
         profiler.after_step()
 
 
-def main() -> int:
-    """Entry point of the child process."""
+def run(memory: mmap.mmap | None = None) -> int:
+    """The life of the child process; ``memory`` is for the weights."""
     faulthandler.enable()
-    setup = json.loads(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:  # the parent has thought better of it
+        return 0
+    setup = json.loads(line)
     threading.Thread(target=_exit_with_parent, name="parent-watch", daemon=True).start()
     args = ServerArgs.from_json(setup["server_args"])
     configure_logging(args.log_level, form=args.log_format)
     api = ApiConnection(setup["descriptor"])
-    engine = _build(args, setup, api)
+    engine = _build(args, setup, api, memory)
+    del memory  # it is freed with the last tensor in it
     if engine is None:
         return 1
     watchdog = Watchdog(args.watchdog_timeout)
@@ -186,10 +192,12 @@ def main() -> int:
         return 1
 
 
-def _build(args: ServerArgs, setup: dict[str, Any], api: ApiConnection) -> Engine | None:
+def _build(
+    args: ServerArgs, setup: dict[str, Any], api: ApiConnection, memory: mmap.mmap | None
+) -> Engine | None:
     try:
         register_external_models(setup["external_models"])
-        engine = build_engine(args, setup["model_path"])
+        engine = build_engine(args, setup["model_path"], memory)
     except (ValueError, OSError) as error:  # what users can mend needs no traceback
         api.finish(EngineFailed(str(error)))
     except Exception as error:
@@ -206,7 +214,3 @@ def _exit_with_parent() -> None:
     while sys.stdin.buffer.read(1):
         pass
     os._exit(0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

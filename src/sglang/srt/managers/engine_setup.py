@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ from sglang.srt.kernels.interface import Kernels
 from sglang.srt.kernels.kv_cache import KV_CACHE_DTYPES
 from sglang.srt.managers.request_memory import RequestMemory
 from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
+from sglang.srt.mem_cache.commit_ahead import CommitAhead
 from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.cpu_threads import set_cpu_threads
 from sglang.srt.model_executor.forward_pass import ForwardPass
@@ -54,10 +56,19 @@ class Engine:
     config: ModelConfig
     info: dict[str, Any]
     grammars: GrammarStore | None = None
+    commit_ahead: CommitAhead | None = None
+
+    def on_idle(self) -> None:
+        """Between bursts. Raises RuntimeError: the pool has lost track of a slot."""
+        self.scheduler.on_idle()
+        if self.commit_ahead is not None:
+            self.commit_ahead.beyond(self.scheduler.memory.allocator.num_used)
 
 
-def build_engine(args: ServerArgs, model_path: str) -> Engine:
+def build_engine(args: ServerArgs, model_path: str, memory: mmap.mmap | None = None) -> Engine:
     """Load the model at the local ``model_path`` and size everything by ``args``.
+
+    ``memory``: where a CPU's weights go first, see ``commit_beside``.
 
     Raises:
         ValueError: the arguments, the checkpoint or the memory do not allow it.
@@ -76,6 +87,8 @@ def build_engine(args: ServerArgs, model_path: str) -> Engine:
     )
     dtype: torch.dtype = getattr(torch, config.dtype)
     kernels = select_kernels(device.type, dtype, prefer=ATTENTION_BACKENDS[args.attention_backend])
+    if isinstance(kernels, CpuKernels) and memory is not None:
+        kernels.use_memory_first(memory)
     logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
     if not config.is_generation:
         pooled = load_pooled_model(
@@ -169,7 +182,8 @@ def _assemble(
     }
     processors = ProcessorStore(enabled=args.enable_custom_logit_processor)
     scheduler = Scheduler(settings, runner, memory, grammars, processors)
-    return Engine(scheduler, runner, args, config, info, grammars)
+    commit_ahead = CommitAhead(pool.tensors()) if device.type == "cpu" else None
+    return Engine(scheduler, runner, args, config, info, grammars, commit_ahead)
 
 
 def scheduler_config(

@@ -41,6 +41,11 @@ class KVPool:
             else:
                 self.layers.append(KVCache(k, v))
 
+    def tensors(self) -> list[torch.Tensor]:
+        """All of the memory, each with one row a slot."""
+        parts = ((layer.k, layer.v, layer.k_scale, layer.v_scale) for layer in self.layers)
+        return [part for layer in parts for part in layer if part is not None]
+
     @staticmethod
     def bytes_per_slot(
         num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype

@@ -17,10 +17,16 @@ class SlotAllocator:
         self.num_slots = num_slots
         self._stack = np.arange(num_slots - 1, -1, -1, dtype=np.int32)
         self._size = num_slots
+        self._least = num_slots
 
     @property
     def num_free(self) -> int:
         return self._size
+
+    @property
+    def num_used(self) -> int:
+        """Only slots 0 .. num_used-1 have ever been handed out."""
+        return self.num_slots - self._least
 
     def alloc(self, count: int) -> NDArray[np.int32]:
         """Take ``count`` slots. The caller has made sure that they are there.
@@ -31,6 +37,7 @@ class SlotAllocator:
         if count > self._size:
             raise RuntimeError(f"{count} slots wanted, {self._size} of {self.num_slots} free")
         self._size -= count
+        self._least = min(self._least, self._size)
         return self._stack[self._size : self._size + count][::-1].copy()
 
     def free(self, slots: NDArray[np.int32]) -> None:

@@ -9,6 +9,7 @@ times a token, so the checks are plain comparisons and messages are only built w
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Callable
 from struct import Struct
 
@@ -86,6 +87,10 @@ class CpuKernels:
             return Recording(self._replay, self._tape, result)
         finally:
             self._tape = None
+
+    def use_memory_first(self, memory: mmap.mmap) -> None:
+        """Have :meth:`allocate` take from ``memory``, see ``HugePages``."""
+        self._huge_pages.use_first(memory)
 
     def allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         return self._huge_pages.empty(shape, dtype)
