@@ -30,9 +30,12 @@ if TYPE_CHECKING:
         user_end,
         video,
     )
+    from sglang.lang.backend.anthropic import Anthropic
+    from sglang.lang.backend.litellm import LiteLLM
     from sglang.lang.backend.openai import OpenAI
     from sglang.lang.backend.runtime import Runtime
     from sglang.lang.backend.runtime_endpoint import RuntimeEndpoint
+    from sglang.lang.backend.vertexai import VertexAI
     from sglang.lang.choices import (
         greedy_token_selection,
         token_length_normalized,
@@ -45,11 +48,14 @@ if TYPE_CHECKING:
 __version__ = "0.4.3"
 
 __all__ = [
+    "Anthropic",
     "Engine",
+    "LiteLLM",
     "OpenAI",
     "Runtime",
     "RuntimeEndpoint",
     "ServerArgs",
+    "VertexAI",
     "__version__",
     "assistant",
     "assistant_begin",
@@ -77,11 +83,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Anthropic": "sglang.lang.backend.anthropic",
     "Engine": "sglang.srt.entrypoints.engine",
+    "LiteLLM": "sglang.lang.backend.litellm",
     "OpenAI": "sglang.lang.backend.openai",
     "Runtime": "sglang.lang.backend.runtime",
     "RuntimeEndpoint": "sglang.lang.backend.runtime_endpoint",
     "ServerArgs": "sglang.srt.server_args",
+    "VertexAI": "sglang.lang.backend.vertexai",
     "greedy_token_selection": "sglang.lang.choices",
     "set_default_backend": "sglang.lang.default_backend",
     "token_length_normalized": "sglang.lang.choices",

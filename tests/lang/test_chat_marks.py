@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import pytest
 
-from sglang.lang.chat_template import PLAIN, TEMPLATES, template_for, template_named
+from sglang.lang.chat_template import PLAIN, TEMPLATES, from_marks, template_for, template_named
 from sglang.lang.conversation import Conversation
 from sglang.srt.tokenizer import builtin_templates
+from sglang.srt.tokenizer.chat_marks import chat_marks
 from sglang.srt.tokenizer.chat_template import compile_template
+
+
+@dataclass
+class FakeTokenizer:
+    """What is asked of a tokenizer."""
+
+    adds_bos: bool = True
+    bos_token_id: int = 1
+    special_tokens_map: Mapping[str, str] = field(
+        default_factory=lambda: {"bos_token": "<s>", "eos_token": "</s>"}
+    )
+
+    def encode(self, text: str) -> list[int]:
+        return [1] if self.adds_bos else []
+
 
 CHATS = {
     "one question": [("user", "Hi?")],
@@ -50,6 +70,69 @@ def test_turns_are_written_as_the_server_does(name: str, chat: list[tuple[str, s
     assert written(name, chat).replace(" Hello.", "Hello.") == rendered(name, chat).replace(
         " Hello.", "Hello."
     )
+
+
+@pytest.mark.parametrize("name", sorted(set(TEMPLATES) & set(builtin_templates.NAMES)))
+def test_a_server_reads_the_same_marks_off_its_template(name: str) -> None:
+    template, mine = builtin_templates.find(name), template_named(name)
+    marks = chat_marks(compile_template(template.source), FakeTokenizer(), template.stop)
+    told = from_marks(json.loads(json.dumps(marks.to_dict())), mine.image)
+    assert {role: mine.roles[role] for role in told.roles} == told.roles
+    assert set(template.stop) <= set(told.stop)
+    assert (told.default_system, told.joins_system, told.begin) == (
+        *(mine.default_system, mine.joins_system),
+        "",
+    )
+
+
+def test_a_beginning_that_the_tokenizer_does_not_add_belongs_to_the_marks() -> None:
+    source = (
+        "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}"
+        "{% if add_generation_prompt %}<assistant><think>{% endif %}"
+    )
+    marks = chat_marks(compile_template(source), FakeTokenizer(adds_bos=False))
+    assert marks.begin == "<s>"
+    assert marks.roles["assistant"] == ("<assistant>", "</>")  # the model may think as it likes
+    talk = Conversation(from_marks(marks.to_dict(), ""))
+    talk.begin("user")
+    assert talk.text == "<s><user>"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for m in messages %}{{ loop.index }}. {{ m.role }}: {{ m.content }}\n{% endfor %}",
+        "{{ messages[-1].content }}",
+        "{{ messages[0].content.missing.field }}",
+    ],
+)
+def test_a_template_that_does_more_has_no_marks(source: str) -> None:
+    assert chat_marks(compile_template(source), FakeTokenizer()) is None
+
+
+def test_a_template_without_a_system_has_marks_for_the_others() -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}"
+        "{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    marks = chat_marks(compile_template(source), FakeTokenizer())
+    assert set(marks.roles) == {"user", "assistant"}
+
+
+def test_a_template_that_marks_the_last_answer_otherwise_has_marks() -> None:
+    source = (
+        "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}"
+        "<think></think>{% endif %}{{ m.content }}</>{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    marks = chat_marks(compile_template(source), FakeTokenizer())
+    assert marks.roles["assistant"] == ("<assistant>", "</>")
+
+
+def test_without_a_template_or_a_tokenizer_there_are_no_marks() -> None:
+    assert chat_marks(None, FakeTokenizer()) is None
+    assert chat_marks(compile_template("x"), None) is None
 
 
 def test_most_templates_of_the_server_are_known() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import sglang as sgl
+from sglang.lang.errors import Cancelled
 
 BEGINNING = "The capital of France is Paris. The capital of Italy is Rome. " * 6
 
@@ -168,8 +171,6 @@ def test_a_streamed_text_is_that_of_a_whole_answer() -> None:
 
 
 async def test_an_event_loop_can_follow_several_programs() -> None:
-    import asyncio
-
     @sgl.function
     def program(s, question):
         s += question + sgl.gen("x", max_tokens=8, ignore_eos=True)
@@ -249,6 +250,72 @@ def test_the_openai_api_of_the_server_runs_programs(runtime: sgl.Runtime) -> Non
     )
     assert "Rome" in state["answer_2"]
     assert choose.run()["city"] in ("Paris", "Rome")
+
+
+def test_the_anthropic_api_of_the_server_runs_programs(runtime: sgl.Runtime) -> None:
+    pytest.importorskip("anthropic")
+
+    @sgl.function
+    def choose(s):
+        s += sgl.user("What is the capital of France?")
+        s += sgl.assistant(sgl.select("city", ["Paris", "Rome"]))
+
+    backend = sgl.Anthropic("demo", base_url=runtime.base_url, api_key="none")
+    questions = ("What is the capital of France?", "What is the capital of Italy?")
+    state = multi_turn_question.run(*questions, backend=backend, temperature=0)
+    assert "Rome" in state["answer_2"]
+    streamed = multi_turn_question.run(*questions, backend=backend, temperature=0, stream=True)
+    assert "".join(streamed.text_iter("answer_2")) == state["answer_2"]
+    assert choose.run(backend=backend)["city"] in ("Paris", "Rome")
+
+
+def test_the_marks_of_turns_are_those_of_the_server(runtime: sgl.Runtime) -> None:
+    assert runtime.chat_template.name == "server"
+    assert runtime.chat_template.opening("assistant") == "<|im_start|>assistant\n"
+
+
+def running_requests() -> int:
+    return sgl.get_server_info()["internal_states"][0]["num_running_reqs"]
+
+
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_so()
+
+
+@sgl.function
+def long_story(s):
+    s += "Once upon a time" + sgl.gen("story", max_tokens=3000, ignore_eos=True)
+
+
+def test_a_reader_that_stops_ends_the_request_on_the_server() -> None:
+    state = long_story.run(stream=True)
+    for _ in state.text_iter("story"):
+        assert running_requests() == 1
+        break
+    assert wait_until(lambda: running_requests() == 0)
+    assert isinstance(state.error(), Cancelled)
+
+
+async def test_a_cancelled_task_ends_the_requests_of_forks_on_the_server() -> None:
+    @sgl.function
+    def program(s):
+        forks = s.fork(3)
+        forks += "Once upon a time" + sgl.gen("story", max_tokens=3000, ignore_eos=True)
+        forks.join()
+
+    async def read() -> None:
+        async for _ in program.run(stream=True).text_async_iter():
+            pass
+
+    reader = asyncio.create_task(read())
+    assert await asyncio.to_thread(wait_until, lambda: running_requests() == 3)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert await asyncio.to_thread(wait_until, lambda: running_requests() == 0)
 
 
 def test_an_engine_runs_programs() -> None:

@@ -61,6 +61,15 @@ class FakeEngine:
         return {"meta_info": {"input_token_logprobs": rows[start:]}}
 
 
+MARKS = {
+    "roles": {"user": ["<u>", "</u>"], "assistant": ["<a>", "</a>"]},
+    "stop": ["</a>"],
+    "default_system": None,
+    "joins_system": False,
+    "begin": "",
+}
+
+
 @pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
@@ -114,6 +123,7 @@ def test_what_an_engine_refuses_fails_the_program(engine: FakeEngine) -> None:
         ({"model_path": "Qwen/Qwen3-8B", "chat_template": "llama-2"}, "llama-2"),
         ({"model_path": "Qwen/Qwen3-8B", "chat_template": "/some/file.jinja"}, "chatml"),
         ({}, "plain"),
+        ({"model_path": "Qwen/Qwen3-8B", "chat_marks": MARKS}, "server"),
     ],
 )
 def test_the_template_is_what_the_server_says(info: dict[str, Any], template: str) -> None:
@@ -235,7 +245,7 @@ def refusing_server() -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import time
 import traceback
+from collections.abc import Iterator
 
 import pytest
 
 import sglang as sgl
+from sglang.lang.backend.base import Generation
 from sglang.lang.conversation import Prompt
-from sglang.lang.errors import BackendError, ProgramError
+from sglang.lang.errors import BackendError, Cancelled, ProgramError
 from sglang.lang.sampling_params import SamplingParams
 from tests.lang.scripted import ScriptedBackend
 
@@ -287,35 +290,6 @@ async def test_event_loops_can_follow_too() -> None:
     assert pairs[-1][1] == {"completion_tokens": 2}
 
 
-async def test_a_cancelled_reader_leaves_the_program_alone() -> None:
-    gate = Gate()
-
-    @sgl.function
-    def program(s):
-        s += "text" + sgl.gen("x")
-
-    state = program.run(backend=ScriptedBackend(gate), stream=True)
-
-    async def read() -> None:
-        async for _ in state.text_async_iter():
-            pass
-
-    reader = asyncio.create_task(read())
-    await asyncio.sleep(0.02)
-    reader.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reader
-    gate.opened.set()
-    assert await asyncio.to_thread(state.text) == "textdone"
-
-
-def test_an_abandoned_stream_leaves_the_program_alone() -> None:
-    state = two_answers.run(backend=words(3), stream=True)
-    for _ in state.text_iter():
-        break
-    assert state["second"] == "word word word"
-
-
 def test_an_error_ends_a_stream_after_what_there_was() -> None:
     @sgl.function
     def program(s):
@@ -358,6 +332,152 @@ def test_from_outside_a_value_is_waited_for_until_the_body_has_made_it() -> None
     assert state["late"] == "word"
     with pytest.raises(KeyError, match="no variable 'never'"):
         state["never"]
+
+
+# ---- cancelling
+
+
+class Endless(ScriptedBackend):
+    """Streams words until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = threading.Event()
+        self.ended = threading.Event()
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Generation]:
+        self.began.set()
+        try:
+            while True:
+                yield Generation("word ")
+                time.sleep(0.001)
+        finally:
+            self.ended.set()
+
+
+@sgl.function
+def endless(s):
+    s += "text " + sgl.gen("first")
+    s += sgl.gen("second")
+
+
+@pytest.mark.parametrize("value", [None, "first"])
+def test_a_reader_that_stops_early_cancels_the_program(value: str | None) -> None:
+    backend = Endless()
+    state = endless.run(backend=backend, stream=True)
+    for _ in state.text_iter(value):
+        assert backend.began.wait(PATIENCE_S)
+        break
+    assert backend.ended.wait(PATIENCE_S)
+    assert isinstance(state.error(), Cancelled)
+    for name in ("first", "second"):
+        with pytest.raises(ProgramError, match="stopped by its reader: Cancelled"):
+            state[name]
+
+
+@pytest.mark.parametrize("value", [None, "first"])
+async def test_a_cancelled_task_that_reads_cancels_the_program(value: str | None) -> None:
+    backend = Endless()
+    state = endless.run(backend=backend, stream=True)
+    began = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in state.text_async_iter(value):
+            await asyncio.to_thread(backend.began.wait, PATIENCE_S)
+            began.set()
+
+    reader = asyncio.create_task(read())
+    await asyncio.wait_for(began.wait(), PATIENCE_S)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert await asyncio.to_thread(backend.ended.wait, PATIENCE_S)
+
+
+def test_a_program_that_others_read_goes_on() -> None:
+    gate = Gate()
+
+    @sgl.function
+    def program(s):
+        s += "text " + sgl.gen("x")
+
+    state = program.run(backend=ScriptedBackend(gate), stream=True)
+    other = state.text_iter()
+    assert next(other) == "text "
+    for _ in state.text_iter():
+        break
+    gate.opened.set()
+    assert "".join(other) == "done"
+
+
+def test_a_reader_that_got_everything_cancels_nothing() -> None:
+    gate = Gate()
+
+    @sgl.function
+    def program(s):
+        s += sgl.gen("first")
+        assert gate.opened.wait(PATIENCE_S)
+        s += sgl.gen("second")
+
+    state = program.run(backend=words(2), stream=True)
+    assert list(state.text_iter("first")) == ["word", " word"]
+    gate.opened.set()
+    assert state["second"] == "word word"
+
+
+def test_a_body_may_stop_reading_its_own_text() -> None:
+    @sgl.function
+    def program(s):
+        s += "A:" + sgl.gen("first")
+        for _ in s.text_iter("first"):
+            break
+        s += " B:" + sgl.gen("second")
+
+    state = program.run(backend=words(3), stream=True)
+    assert state["second"] == "word word word"
+
+
+def test_forks_are_cancelled_with_their_program() -> None:
+    backend = Endless()
+
+    @sgl.function
+    def program(s):
+        forks = s.fork(2)
+        forks += sgl.gen("x")
+        forks.join()
+
+    state = program.run(backend=backend, stream=True)
+    assert backend.began.wait(PATIENCE_S)
+    state.cancel()
+    assert isinstance(state.error(), ProgramError | Cancelled)
+    assert backend.ended.wait(PATIENCE_S)
+
+
+def test_a_fork_can_be_cancelled_by_itself() -> None:
+    gate = Gate()
+
+    def script(prompt: Prompt, params: SamplingParams) -> str:
+        return gate(prompt, params) if prompt.text.endswith("slow") else "quick"
+
+    @sgl.function
+    def program(s):
+        slow, quick = s.fork(2)
+        slow += "slow" + sgl.gen("x") + sgl.gen("y")
+        quick += sgl.gen("x")
+        assert gate.entered.wait(PATIENCE_S)
+        slow.cancel()
+        with pytest.raises(ProgramError, match="in program: Cancelled"):
+            slow["x"]
+        gate.opened.set()
+        return quick["x"], type(slow.error())
+
+    assert program.run(backend=ScriptedBackend(script)).ret_value == ("quick", Cancelled)
+
+
+def test_a_program_that_is_done_stays_as_it_is() -> None:
+    state = two_answers.run(backend=words(1))
+    state.cancel()
+    assert state.text() == "A:word B:word."
 
 
 def test_the_threads_of_a_program_end_with_it() -> None:

@@ -117,6 +117,38 @@ def test_a_failed_item_does_not_disturb_the_others() -> None:
         states[3]["answer"]
 
 
+def test_two_hundred_items_with_nested_forks_fail_each_for_itself() -> None:
+    def script(prompt: Prompt, params: SamplingParams) -> str:
+        if prompt.text.endswith("item 7 fork 1 leaf 0:"):
+            raise BackendError("no answer")
+        return "x"
+
+    @sgl.function
+    def program(s, number):
+        s += f"item {number}"
+        with s.fork(2) as forks:
+            for index, fork in enumerate(forks):
+                fork += f" fork {index}"
+                with fork.fork(2) as leaves:
+                    leaves += lambda i: f" leaf {i}:" + sgl.gen("leaf")
+                fork["joined"] = "".join(fork["leaf"])
+        if number % 50 == 3:
+            raise LookupError(f"item {number} is missing")
+        s += " end " + sgl.gen("end")
+
+    states = program.run_batch(
+        [{"number": number} for number in range(200)], backend=ScriptedBackend(script)
+    )
+    failed = {index: state.error() for index, state in enumerate(states) if state.error()}
+    assert sorted(failed) == [3, 7, 53, 103, 153]
+    assert str(failed[153]) == "item 153 is missing"
+    assert "gen leaf: BackendError: no answer" in str(failed[7])
+    shown = "".join(traceback.format_exception(failed[7]))
+    assert "in program" in shown
+    assert 'raise BackendError("no answer")' in shown
+    assert [states[8]["joined"], states[8]["end"]] == [["xx", "xx"], "x"]
+
+
 def test_an_error_of_a_body_is_kept_with_its_traceback() -> None:
     @sgl.function
     def program(s, number):

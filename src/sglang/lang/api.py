@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from sglang.lang import ir
 from sglang.lang.choices import ChoicesMethod, token_length_normalized
@@ -22,9 +22,36 @@ TYPE_PATTERNS: Mapping[Any, str] = {
 """The texts that ``gen(dtype=...)`` allows, as Python would write the values."""
 
 
-def function(body: Callable[..., Any]) -> Function:
-    """Make a program of a function whose first argument is the program's state."""
-    return Function(body)
+@overload
+def function(body: Callable[..., Any]) -> Function: ...
+
+
+@overload
+def function(
+    body: None = None, *, num_api_spec_tokens: int | None = None
+) -> Callable[[Callable[..., Any]], Function]: ...
+
+
+def function(
+    body: Callable[..., Any] | None = None, *, num_api_spec_tokens: int | None = None
+) -> Function | Callable[[Callable[..., Any]], Function]:
+    """Make a program of a function whose first argument is the program's state.
+
+    Args:
+        num_api_spec_tokens: Let the model write so many tokens ahead and take several gens out of
+            one answer where it has followed the program, see ``sglang.lang.speculation``. The gens
+            end at their ``stop``, or at the text that follows; their ``max_tokens`` are ignored.
+
+    Raises:
+        ValueError: num_api_spec_tokens is not above 0.
+    """
+    if num_api_spec_tokens is not None and num_api_spec_tokens < 1:
+        raise ValueError(f"num_api_spec_tokens must be above 0, got {num_api_spec_tokens}")
+
+    def make(body: Callable[..., Any]) -> Function:
+        return Function(body, num_api_spec_tokens=num_api_spec_tokens)
+
+    return make if body is None else make(body)
 
 
 def gen(

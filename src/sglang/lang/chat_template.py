@@ -2,8 +2,9 @@
 
 A template is two marks a role: what opens a turn and what closes it. That is enough for a
 program, which writes turns one piece at a time and may generate anywhere within one; it is less
-than the Jinja templates of servers can do. The mark that begins a sequence is not among them,
-because tokenizers add it.
+than the Jinja templates of servers can do. Servers of this project tell the marks of theirs; the
+formats here are for those that do not, and for who wants another one. The mark that begins a
+sequence is not among them, because tokenizers add it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class ChatTemplate:
     """Said first if the program says nothing as system."""
     joins_system: bool = False
     """The format has no system turn: the text opens the user turn, which follows."""
+    begin: str = ""
+    """What stands before everything, where the tokenizer does not add it."""
     image: str = "<image>"
     """Where an image stands."""
     models: str | None = field(default=None, repr=False)
@@ -179,7 +183,26 @@ PLAIN = ChatTemplate(
 )
 """For models that nothing is known about."""
 
+MESSAGES = ChatTemplate("messages", PLAIN.roles)
+"""How turns look in ``s.text()`` where the backend is given messages, which end by themselves.
+
+Backends that have it take nothing but turns.
+"""
+
 TEMPLATES: Mapping[str, ChatTemplate] = {template.name: template for template in (*_KNOWN, PLAIN)}
+
+
+def from_marks(marks: Mapping[str, Any], image: str) -> ChatTemplate:
+    """The template that a server tells of in ``chat_marks`` of ``/get_server_info``."""
+    return ChatTemplate(
+        "server",
+        {role: (opening, closing) for role, (opening, closing) in marks["roles"].items()},
+        stop=tuple(marks["stop"]),
+        default_system=marks["default_system"],
+        joins_system=marks["joins_system"],
+        begin=marks["begin"],
+        image=image,
+    )
 
 
 def template_named(name: str) -> ChatTemplate:

@@ -93,6 +93,8 @@ class Conversation:
         if previous is None and role != "system" and self.template.default_system is not None:
             opening, closing = self.template.roles["system"]
             added = opening + self.template.default_system + closing + added
+        if not self.text:
+            added = self.template.begin + added
         self.role = role
         self.text += added
         return added

@@ -14,6 +14,10 @@ class BackendError(RuntimeError):
         self.status = status
 
 
+class Cancelled(RuntimeError):
+    """A program was told to stop."""
+
+
 class ProgramError(RuntimeError):
     """A value is missing because its program failed; ``__cause__`` is what went wrong."""
 

@@ -15,6 +15,7 @@ from sglang.lang.errors import BackendError
 from sglang.lang.interpreter import WORTH_CACHING, Interpreter
 from sglang.lang.program_state import ProgramState
 from sglang.lang.sampling_params import RUN_FIELDS, SamplingParams
+from sglang.lang.steps import Run
 from sglang.lang.tracer import Placeholder, Trace, trace_program
 
 DEFAULT_MAX_NEW_TOKENS = 128
@@ -33,8 +34,14 @@ class Function:
         TypeError: the function has no argument for the state, or one whose name is taken.
     """
 
-    def __init__(self, body: Callable[..., Any], bound: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        body: Callable[..., Any],
+        bound: Mapping[str, Any] | None = None,
+        num_api_spec_tokens: int | None = None,
+    ) -> None:
         functools.update_wrapper(self, body)
+        self.num_api_spec_tokens = num_api_spec_tokens
         self.name = body.__name__
         self._body = body
         self._bound = dict(bound or {})
@@ -56,7 +63,7 @@ class Function:
     def bind(self, **kwargs: Any) -> Function:
         """The program with some of its arguments given."""
         self._check_names(kwargs)
-        return Function(self._body, {**self._bound, **kwargs})
+        return Function(self._body, {**self._bound, **kwargs}, self.num_api_spec_tokens)
 
     def run(
         self, *args: Any, backend: Backend | Any = None, stream: bool = False, **kwargs: Any
@@ -68,7 +75,8 @@ class Function:
         error is raised there and wherever a missing value is used.
         """
         defaults, arguments = self._arguments(args, kwargs)
-        executor = Interpreter(resolve_backend(backend), defaults, stream)
+        chosen = resolve_backend(backend)
+        executor = Interpreter(Run(chosen, defaults, stream, self.num_api_spec_tokens))
         state = ProgramState(executor)
         body = self._bind_body(state, arguments)
         if stream:
@@ -109,8 +117,10 @@ class Function:
         if cache_prefix and len(items) > 1:
             self._send_prefix(_shared(items), chosen)
 
+        run = Run(chosen, defaults, num_api_spec_tokens=self.num_api_spec_tokens)
+
         def run_one(item: dict[str, Any]) -> ProgramState:
-            executor = Interpreter(chosen, defaults, stream=False)
+            executor = Interpreter(run)
             state = ProgramState(executor)
             executor.run_body(self._bind_body(state, item), self.name)
             state.sync()

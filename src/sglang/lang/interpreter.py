@@ -7,15 +7,16 @@ above all generating, is done by the state's worker meanwhile; whoever wants a v
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 from sglang.lang import ir
-from sglang.lang.backend.base import Backend
 from sglang.lang.conversation import Conversation, Message
-from sglang.lang.errors import Failure
-from sglang.lang.sampling_params import SamplingParams
-from sglang.lang.steps import Setting, task_for
+from sglang.lang.errors import Cancelled, Failure
+from sglang.lang.speculation import Speculator
+from sglang.lang.steps import Run, Setting, task_for
 from sglang.lang.text_feed import TextFeed
 from sglang.lang.transcript import Transcript
 from sglang.lang.variable import Variable
@@ -28,21 +29,33 @@ WORTH_CACHING = 64
 class Interpreter:
     """The state of one program, or of one of its forks."""
 
-    def __init__(
-        self, backend: Backend, defaults: SamplingParams, stream: bool, is_open: bool = True
-    ) -> None:
+    def __init__(self, run: Run, is_open: bool = True) -> None:
         self.variables: dict[str, Variable] = {}
-        self._transcript = Transcript(Conversation(backend.chat_template))
-        self._setting = Setting(backend, defaults, stream, self._transcript, self._declare)
+        self._transcript = Transcript(Conversation(run.backend.chat_template))
         self._worker = Worker(is_open)
+        ahead = run.num_api_spec_tokens
+        self._setting = Setting(
+            run,
+            Speculator(run.backend, ahead) if ahead else None,
+            self._transcript,
+            self._declare,
+            self._worker.ended_by,
+        )
         self._body: threading.Thread | None = None
+        self._readers = 0
 
     # ---- what a program does
 
     def submit(self, value: ir.Expr | str, where: str) -> None:
         """Go on with an expression; returns before it is carried out."""
-        for expr in ir.flatten(value):
-            self._worker.submit(task_for(expr, self._setting, where))
+        if self._setting.speculator is None:
+            for expr in ir.flatten(value):
+                self._worker.submit(task_for(expr, self._setting, where))
+            return
+        exprs = list(ir.flatten(value))
+        for index, expr in enumerate(exprs):
+            ahead = takewhile(lambda e: not isinstance(e, ir.RoleEnd), exprs[index + 1 :])
+            self._worker.submit(task_for(expr, self._setting, where, tuple(ahead)))
 
     def set(self, name: str, value: Any) -> None:
         """Keep a value under a name."""
@@ -50,13 +63,10 @@ class Interpreter:
 
     def fork(self, count: int, where: str) -> list[Interpreter]:
         """States that go on from here, each by itself; they start when this one gets here."""
-        setting = self._setting
-        children = [
-            Interpreter(setting.backend, setting.defaults, setting.stream, is_open=False)
-            for _ in range(count)
-        ]
+        children = [Interpreter(self._setting.run, is_open=False) for _ in range(count)]
         for child in children:
             child.variables = dict(self.variables)
+            self._worker.forks.append(child._worker)
 
         def start() -> None:
             if count > 1:
@@ -155,6 +165,35 @@ class Interpreter:
         """Nobody reads ``feed`` any more."""
         self._transcript.untap(feed)
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """For those who follow a program that streams: the last one to leave early cancels it.
+
+        The body of the program itself may leave as it likes.
+        """
+        with self._worker.changed:
+            self._readers += 1
+        is_early = False
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:  # the reader is closed, its task cancelled, Ctrl-C
+            is_early = True
+            raise
+        finally:
+            with self._worker.changed:
+                self._readers -= 1
+                is_last = self._readers == 0
+            is_outside = threading.current_thread() is not self._body
+            if is_early and is_last and is_outside and self._setting.run.stream:
+                self.cancel("stopped by its reader")
+
+    def cancel(self, where: str) -> None:
+        """Fail what is not done yet, here and in the forks, and let the backend know."""
+        if self._body_runs_elsewhere() or self._worker.is_busy:
+            self._worker.cancel(Failure(Cancelled("the program was cancelled"), where))
+
     # ---- the body
 
     def run_body(self, body: Callable[[], object], where: str) -> None:
@@ -199,7 +238,7 @@ class Interpreter:
         """Let the backend have what several forks are about to begin with."""
         talk = self._transcript.conversation
         if len(talk.text) - talk.known >= WORTH_CACHING:
-            self._setting.backend.cache_prefix(talk.prompt())
+            self._setting.run.backend.cache_prefix(talk.prompt())
             talk.mark_known()
 
     def _check(self) -> None:

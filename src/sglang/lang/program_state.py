@@ -30,6 +30,8 @@ class Executor(Protocol):
     def settle(self) -> None: ...
     def tap(self) -> TextFeed: ...
     def untap(self, feed: TextFeed) -> None: ...
+    def reading(self) -> AbstractContextManager[None]: ...
+    def cancel(self, where: str) -> None: ...
 
 
 class ProgramState:
@@ -153,20 +155,30 @@ class ProgramState:
         """Wait until everything so far is done."""
         self._executor.settle()
 
+    def cancel(self) -> None:
+        """Stop generating, here and in the forks: what is not there yet will never be.
+
+        A request that is streamed ends at once; one that is not ends by itself, unheard. A program
+        that is done stays as it is.
+        """
+        self._executor.cancel(_place())
+
     def text_iter(self, var_name: str | None = None) -> Iterator[str]:
         """The pieces of the text, or of one value, as they come.
 
         They come while they are generated if the program runs with ``stream=True``; otherwise a
-        value comes in one piece.
+        value comes in one piece. A program that streams is cancelled when the last of its readers
+        closes its iterator before the end, or drops it: ``break`` in a loop does.
         """
-        if var_name is not None:
-            yield from self._executor.variable(var_name).feed.pieces()
-            return
-        feed = self._executor.tap()
-        try:
-            yield from feed.pieces()
-        finally:
-            self._executor.untap(feed)
+        with self._executor.reading():
+            if var_name is not None:
+                yield from self._executor.variable(var_name).feed.pieces()
+                return
+            feed = self._executor.tap()
+            try:
+                yield from feed.pieces()
+            finally:
+                self._executor.untap(feed)
 
     async def text_async_iter(
         self, var_name: str | None = None, return_meta_data: bool = False
@@ -178,16 +190,18 @@ class ProgramState:
         if var_name is None:
             if return_meta_data:
                 raise ValueError("return_meta_data needs a var_name: figures belong to a value")
-            feed = self._executor.tap()
-            try:
-                async for piece in feed.async_pieces():
-                    yield piece
-            finally:
-                self._executor.untap(feed)
+            with self._executor.reading():
+                feed = self._executor.tap()
+                try:
+                    async for piece in feed.async_pieces():
+                        yield piece
+                finally:
+                    self._executor.untap(feed)
             return
-        variable = await _in_thread(lambda: self._executor.variable(var_name))
-        async for piece in variable.feed.async_pieces():
-            yield (piece, variable.meta_info) if return_meta_data else piece
+        with self._executor.reading():
+            variable = await _in_thread(lambda: self._executor.variable(var_name))
+            async for piece in variable.feed.async_pieces():
+                yield (piece, variable.meta_info) if return_meta_data else piece
 
 
 class StateGroup:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from sglang.lang import ir
-from sglang.lang.backend.base import Backend
+from sglang.lang.backend.base import Backend, Stream
+from sglang.lang.conversation import Prompt
 from sglang.lang.errors import Failure
 from sglang.lang.sampling_params import SamplingParams
+from sglang.lang.speculation import Speculator
 from sglang.lang.transcript import Transcript
 from sglang.lang.variable import Variable
 from sglang.lang.worker import Task
@@ -18,25 +21,41 @@ REASONING_SUFFIX = "_reasoning_content"
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What the expressions of one state have in common."""
+class Run:
+    """How a program is run."""
 
     backend: Backend
     defaults: SamplingParams
-    stream: bool
+    """For gens that say nothing else."""
+    stream: bool = False
+    num_api_spec_tokens: int | None = None
+    """How many tokens a model may write ahead, see ``speculation``; None: it stops at each gen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the expressions of one state have in common."""
+
+    run: Run
+    speculator: Speculator | None
     transcript: Transcript
     declare: Callable[[str | None], Variable]
     """Makes a variable known under a name."""
+    ended_by: Callable[[Callable[[], None]], AbstractContextManager[None]]
+    """See :meth:`Worker.ended_by`."""
 
 
-def task_for(expr: ir.Expr, setting: Setting, where: str) -> Task:
-    """The work behind an expression; its variables are declared at once."""
+def task_for(expr: ir.Expr, setting: Setting, where: str, ahead: Sequence[ir.Expr] = ()) -> Task:
+    """The work behind an expression; its variables are declared at once.
+
+    ``ahead`` is what follows in the same turn, as far as that is known.
+    """
     talk = setting.transcript
     match expr:
         case ir.Text(text):
             return Task(lambda: talk.write(text), where, is_quick=True)
         case ir.Gen():
-            return _gen(expr, setting, f"{where}, gen {expr.name or 'without a name'}")
+            return _gen(expr, setting, f"{where}, gen {expr.name or 'without a name'}", ahead)
         case ir.Select():
             return _select(expr, setting, f"{where}, select {expr.name or 'without a name'}")
         case ir.RoleBegin(role):
@@ -58,18 +77,21 @@ def task_for(expr: ir.Expr, setting: Setting, where: str) -> Task:
     raise TypeError(f"{type(expr).__name__} cannot be carried out by a running program")
 
 
-def _gen(gen: ir.Gen, setting: Setting, where: str) -> Task:
+def _gen(gen: ir.Gen, setting: Setting, where: str, ahead: Sequence[ir.Expr]) -> Task:
     variable = setting.declare(gen.name)
     if gen.reasoning_parser is not None:
         return _reasoned_gen(gen, gen.reasoning_parser, variable, setting, where)
 
     def work() -> None:
         params = _params(gen, setting)
-        if setting.stream and (params.n or 1) == 1:
-            _stream(params, variable, setting)
-            return
         prompt = setting.transcript.conversation.prompt()
-        answers = setting.backend.generate(prompt, params)
+        if setting.speculator is not None:
+            answers = setting.speculator.generate(prompt, gen, params, ahead)
+        elif setting.run.stream and (params.n or 1) == 1:
+            _stream(prompt, params, variable, setting)
+            return
+        else:
+            answers = setting.run.backend.generate(prompt, params)
         setting.transcript.write(answers[0].text)
         setting.transcript.conversation.mark_known()
         variable.feed.append(answers[0].text)
@@ -82,13 +104,16 @@ def _gen(gen: ir.Gen, setting: Setting, where: str) -> Task:
     return Task(work, where, fail=variable.fail)
 
 
-def _stream(params: SamplingParams, variable: Variable, setting: Setting) -> None:
+def _stream(prompt: Prompt, params: SamplingParams, variable: Variable, setting: Setting) -> None:
     text = ""
-    for piece in setting.backend.stream(setting.transcript.conversation.prompt(), params):
-        text += piece.text
-        variable.meta_info = piece.meta_info
-        setting.transcript.write(piece.text)
-        variable.feed.append(piece.text)
+    pieces = setting.run.backend.stream(prompt, params)
+    stream = pieces if isinstance(pieces, Stream) else Stream(pieces)
+    with setting.ended_by(stream.cancel):
+        for piece in stream:
+            text += piece.text
+            variable.meta_info = piece.meta_info
+            setting.transcript.write(piece.text)
+            variable.feed.append(piece.text)
     setting.transcript.conversation.mark_known()
     variable.finish(text)
 
@@ -101,8 +126,9 @@ def _reasoned_gen(
 
     def work() -> None:
         params = replace(_params(gen, setting), n=None)
-        [answer] = setting.backend.generate(setting.transcript.conversation.prompt(), params)
-        reasoning, rest = setting.backend.separate_reasoning(answer.text, parser)
+        prompt = setting.transcript.conversation.prompt()
+        [answer] = setting.run.backend.generate(prompt, params)
+        reasoning, rest = setting.run.backend.separate_reasoning(answer.text, parser)
         setting.transcript.write(rest)
         for target, text in ((kept, reasoning), (variable, rest)):
             target.feed.append(text)
@@ -121,7 +147,7 @@ def _select(select: ir.Select, setting: Setting, where: str) -> Task:
     def work() -> None:
         talk = setting.transcript
         prompt = talk.conversation.prompt()
-        index, meta_info = setting.backend.select(prompt, select.choices, select.method)
+        index, meta_info = setting.run.backend.select(prompt, select.choices, select.method)
         chosen = select.choices[index]
         talk.write(chosen)
         talk.conversation.mark_known()
@@ -133,7 +159,7 @@ def _select(select: ir.Select, setting: Setting, where: str) -> Task:
 
 def _params(gen: ir.Gen, setting: Setting) -> SamplingParams:
     """What the gen says, then the defaults of the run; in a turn, what ends a turn ends the gen."""
-    params = gen.params.over(setting.defaults)
+    params = gen.params.over(setting.run.defaults)
     talk = setting.transcript.conversation
     if talk.role is None or not talk.template.stop:
         return params

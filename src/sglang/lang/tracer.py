@@ -7,6 +7,7 @@ placeholders to its text; as soon as it looks into one, the trace ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -131,6 +132,12 @@ class Tracer:
 
     def untap(self, feed: TextFeed) -> None:
         pass
+
+    def reading(self) -> AbstractContextManager[None]:
+        raise Inspected
+
+    def cancel(self, where: str) -> None:
+        raise Inspected
 
 
 def trace_program(body: Callable[..., Any], arguments: dict[str, Any]) -> Trace:

@@ -7,7 +7,7 @@ from many threads at once. What it cannot do it leaves as it is here: refused wi
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -26,12 +26,47 @@ class Generation:
     meta_info: dict[str, Any] = field(default_factory=dict)
 
 
+class Stream(Iterator[Generation]):
+    """The pieces of an answer, which any thread can put an end to.
+
+    Args:
+        pieces: Where they come from.
+        cancel: Ends the wait for the next piece; without it the one that comes next is the last.
+    """
+
+    def __init__(
+        self, pieces: Iterator[Generation], cancel: Callable[[], None] = lambda: None
+    ) -> None:
+        self._pieces = pieces
+        self._cancel = cancel
+        self._is_cancelled = False
+
+    def __next__(self) -> Generation:
+        if self._is_cancelled:
+            self.close()
+            raise BackendError("the request was cancelled")
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Let the backend go; only for the thread that reads."""
+        if isinstance(self._pieces, Generator):
+            self._pieces.close()
+
+    def cancel(self) -> None:
+        """Whoever reads gets BackendError instead of the next piece."""
+        self._is_cancelled = True
+        self._cancel()
+
+
 @runtime_checkable
 class Backend(Protocol):
     """Something that goes on with a prompt."""
 
     chat_template: ChatTemplate = PLAIN
     """How turns are written into ``Prompt.text``."""
+
+    writes_whole_turns: bool = False
+    """It is given messages, and a gen can only be a whole turn of the assistant."""
 
     @abstractmethod
     def generate(self, prompt: Prompt, params: SamplingParams) -> list[Generation]:
@@ -43,7 +78,10 @@ class Backend(Protocol):
 
     @abstractmethod
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Generation]:
-        """The pieces of one answer as they come; the last one has the final ``meta_info``."""
+        """The pieces of one answer as they come; the last one has the final ``meta_info``.
+
+        A :class:`Stream` can say how to end the wait for the next piece from another thread.
+        """
 
     def select(
         self, prompt: Prompt, choices: Sequence[str], method: ChoicesMethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
 
 from sglang.lang.errors import BackendError
@@ -34,14 +35,36 @@ def url_or_base64(source: str | bytes) -> str:
     return source
 
 
-def as_url(source: str | bytes) -> str:
-    """A URL as it is; anything else as a ``data:`` URL. Raises like :func:`url_or_base64`."""
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """The bytes of an image file as base64 text, and their type, like ``image/png``."""
+
+    media_type: str
+    base64: str
+
+
+def url_or_inline(source: str | bytes) -> str | Inline:
+    """A URL as it is; anything else, also a ``data:`` URL, with its bytes.
+
+    Raises like :func:`url_or_base64`.
+    """
     text = url_or_base64(source)
+    if text.startswith("data:"):
+        head, _, text = text.partition(",")
+        return Inline(head[len("data:") :].partition(";")[0], text)
     if _is_url(text):
         return text
     start = base64.b64decode(text[:16])
     kind = next((kind for mark, kind in _SIGNATURES if start.startswith(mark)), "png")
-    return f"data:image/{kind};base64,{text}"
+    return Inline(f"image/{kind}", text)
+
+
+def as_url(source: str | bytes) -> str:
+    """A URL as it is; anything else as a ``data:`` URL. Raises like :func:`url_or_base64`."""
+    image = url_or_inline(source)
+    if isinstance(image, str):
+        return image
+    return f"data:{image.media_type};base64,{image.base64}"
 
 
 def _is_url(text: str) -> bool:

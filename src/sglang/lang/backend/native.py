@@ -6,12 +6,14 @@ How the bodies get there and back is a :class:`Transport`: HTTP, or a call of an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
-from sglang.lang.backend.base import Backend, Generation
+from sglang.lang.backend.base import Backend, Generation, Stream
+from sglang.lang.backend.http import EventStream
 from sglang.lang.backend.images import url_or_base64
 from sglang.lang.backend.scoring import score_choices
-from sglang.lang.chat_template import ChatTemplate, template_for, template_named
+from sglang.lang.chat_template import ChatTemplate, from_marks, template_for, template_named
 from sglang.lang.choices import ChoicesMethod
 from sglang.lang.conversation import Media, Prompt
 from sglang.lang.errors import BackendError
@@ -45,8 +47,7 @@ class NativeBackend(Backend):
 
     Args:
         transport: The way there.
-        chat_template_name: A name in ``chat_template.TEMPLATES``; None: what the server was told,
-            else what fits its model.
+        chat_template_name: A name in ``chat_template.TEMPLATES``; None: the server's own.
     """
 
     def __init__(self, transport: Transport, chat_template_name: str | None = None) -> None:
@@ -63,11 +64,9 @@ class NativeBackend(Backend):
         return [Generation(each["text"], each["meta_info"]) for each in answers]
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Generation]:
-        length = 0
-        for chunk in self._transport.stream({**_body(prompt, params), "stream": True}):
-            text = chunk["text"]
-            yield Generation(text[length:], chunk["meta_info"])
-            length = len(text)
+        chunks = self._transport.stream({**_body(prompt, params), "stream": True})
+        cancel = chunks.cancel if isinstance(chunks, EventStream) else lambda: None
+        return Stream(_pieces(chunks), cancel)
 
     def select(
         self, prompt: Prompt, choices: Sequence[str], method: ChoicesMethod
@@ -94,6 +93,14 @@ class NativeBackend(Backend):
         return self._transport.get_server_info()
 
 
+def _pieces(chunks: Iterator[Body]) -> Iterator[Generation]:
+    length = 0
+    for chunk in chunks:
+        text = chunk["text"]
+        yield Generation(text[length:], chunk["meta_info"])
+        length = len(text)
+
+
 def _body(prompt: Prompt, params: SamplingParams) -> Body:
     body: Body = {"text": prompt.text, **_media_fields(prompt.media)}
     sampling: Body = {}
@@ -115,10 +122,12 @@ def _image_data(item: Media) -> str:
 
 
 def _template_of(info: Body) -> ChatTemplate:
+    """The marks that the server reads off its template; else those that its model should have."""
+    model = template_for(str(info.get("model_path", "")))
+    if info.get("chat_marks"):
+        return from_marks(info["chat_marks"], image=model.image)
     named = info.get("chat_template")
     if isinstance(named, str):
-        try:
+        with suppress(ValueError):  # a file, which only the server can read
             return template_named(named)
-        except ValueError:
-            pass  # a file, which only the server can read
-    return template_for(str(info.get("model_path", "")))
+    return model

@@ -14,7 +14,7 @@ class Runtime(RuntimeEndpoint):
     """Starts a server and is its endpoint. Also a context manager.
 
     Args:
-        chat_template_name: How roles are written; found out by itself for known models.
+        chat_template_name: How roles are written; by default as the server says.
         options: Server arguments, with underscores: ``model_path="..."``, ``log_level="error"``.
             Without a model the demo model is served. Flags are given as True.
 

@@ -16,7 +16,7 @@ class RuntimeEndpoint(NativeBackend):
         base_url: Like ``http://localhost:30000``.
         api_key: The server's ``--api-key``, if it has one.
         verify: The certificates to trust, for HTTPS: a file, or False for any.
-        chat_template_name: How roles are written; found out by itself for known models.
+        chat_template_name: How roles are written; by default as the server says.
 
     Raises:
         BackendError: there is no server at the address, or it wants another key.

@@ -31,7 +31,8 @@ class Ask(Protocol):
 def score_choices(ask: Ask, prompt: str, choices: Sequence[str]) -> tuple[Scores, Body]:
     """The scores of ``choices`` after ``prompt``, and figures for people."""
     alone = ask(text=prompt, sampling_params={"max_new_tokens": 0})
-    length = alone[0]["meta_info"]["prompt_tokens"]
+    figures = alone[0]["meta_info"]
+    length = figures["prompt_tokens"]
     texts = [prompt, *(prompt + choice for choice in choices)]
     start = max(length - READ_AGAIN, 0)
     tokens = _tokens(ask, start, text=texts)
@@ -52,6 +53,7 @@ def score_choices(ask: Ask, prompt: str, choices: Sequence[str]) -> tuple[Scores
 
     meta_info = {
         "prompt_tokens": length,
+        **{name: figures[name] for name in ("cached_tokens",) if name in figures},
         "input_token_logprobs": [
             list(zip(option.logprobs, option.token_ids, strict=True)) for option in options
         ],
