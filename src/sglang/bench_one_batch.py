@@ -119,11 +119,11 @@ def _measure(options: BatchOptions, args: ServerArgs) -> None:
     directory = trace_directory() if options.profile else None
     engine = InProcessEngine(_room_for_all(args, options.shapes))
     _check_room(engine.info, options.shapes)
-    weight_bytes = weight_bytes_read(engine.runner.model)
     kv_token_bytes = engine.info["kv_cache_bytes"] // engine.info["max_total_num_tokens"]
     rng = random.Random(options.seed)
     for shape in options.shapes:
         _run(engine, rng, shape, at_most=WARM_UP_TOKENS)
+        weight_bytes = weight_bytes_read(engine.runner.model, shape[0])
         figures = _run(engine, rng, shape).figures(weight_bytes, kv_token_bytes)
         _print(shape, figures)
         if options.result_filename:

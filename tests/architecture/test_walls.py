@@ -23,6 +23,7 @@ FLOORS = {
     "sampling": 0,
     "constrained": 1,
     "mem_cache": 0,
+    "device": 0,
     "kernels": 0,
     "layers": 1,
     "model_loader": 1,
@@ -78,7 +79,7 @@ def test_every_room_has_a_floor() -> None:
 
 
 LANGUAGE = RUNTIME.parent / "lang"
-LANGUAGE_NEEDS = {"sglang.lang", "sglang.utils", "httpx", "tqdm"}
+LANGUAGE_NEEDS = {"sglang.lang", "sglang.utils", "tqdm"}
 """Beside the standard library; tqdm only if it is there."""
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sglang import bench_offline_throughput, bench_one_batch
+from sglang.bench import reference_hf
 from sglang.bench.in_process import InProcessEngine, Step
 from sglang.bench.static_batch import BatchTimes
 from sglang.bench.tokenizers import open_tokenizer
@@ -158,3 +159,30 @@ def test_offline_profile_writes_a_trace(
 def test_offline_refuses_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert offline(Path("/no/such/model")) == 1
     assert "/no/such/model" in capsys.readouterr().err
+
+
+def test_reference_prints_what_correct_prints(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for the last digits of the logits."""
+    assert one_batch(checkpoint, "--correct", "--output-len", "4", "--dtype", "float32") == 0
+    ours = capsys.readouterr().out
+    options = ["--model", str(checkpoint), "--max-new-tokens", "4", "--dtype", "float32"]
+    assert reference_hf.main([*options, "--device", "cpu"]) == 0
+    theirs = capsys.readouterr().out
+    exact = [re.findall(r"^(?:prompt|token ids|output): .*", text, re.M) for text in (ours, theirs)]
+    assert exact[0] == exact[1]
+    assert len(exact[1]) == 9
+    largest = [re.findall(r"largest: (.+)", text) for text in (ours, theirs)]
+    assert len(largest[1]) == 3
+    for found, expected in zip(*largest, strict=True):
+        for pair, wanted in zip(found.split(", "), expected.split(", "), strict=True):
+            assert pair.split(": ")[0] == wanted.split(": ")[0]
+            assert float(pair.split(": ")[1]) == pytest.approx(
+                float(wanted.split(": ")[1]), abs=2e-4
+            )
+
+
+def test_reference_of_a_missing_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reference_hf.main(["--model", "/no/such/folder"]) == 1
+    assert "error: model path '/no/such/folder'" in capsys.readouterr().err

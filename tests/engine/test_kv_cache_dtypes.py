@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from sglang.srt.device import CpuDevice
 from sglang.srt.kernels.kv_cache import KV_CACHE_DTYPES
 from sglang.srt.managers.engine_setup import Engine, build_engine, choose_kv_dtype
 from sglang.srt.mem_cache.kv_pool import KVPool
@@ -75,6 +76,11 @@ def test_the_engine_tells_the_type_and_the_size(checkpoint: Path) -> None:
     assert sizes["bfloat16"] == 2 * sizes["float8_e4m3fn"]
 
 
-def test_other_devices_have_none_yet() -> None:
-    with pytest.raises(ValueError, match="--kv-cache-dtype int8 is not implemented yet on cuda"):
-        choose_kv_dtype("int8", torch.bfloat16, torch.device("cuda"))
+def test_a_gpu_that_does_not_know_a_type_is_named() -> None:
+    class OldGpu(CpuDevice):
+        name = "an A100"
+        capability = (8, 0)
+
+    assert choose_kv_dtype("fp8_e5m2", torch.bfloat16, OldGpu()) == torch.float8_e5m2
+    with pytest.raises(ValueError, match=r"needs .* 8\.9, and an A100 has 8\.0"):
+        choose_kv_dtype("fp8_e4m3", torch.bfloat16, OldGpu())

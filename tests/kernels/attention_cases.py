@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sglang.srt.kernels.attention_variant import PLAIN, AttentionVariant
 from sglang.srt.kernels.interface import Kernels
 from sglang.srt.kernels.kv_cache import KVCache, write_kv
 from sglang.srt.model_executor.forward_batch import AttentionMeta
@@ -21,9 +22,15 @@ class Case:
     q_lens: list[int]
 
     def run(
-        self, kernels: Kernels, *, window: int = 0, softcap: float = 0.0, scale: float | None = None
+        self,
+        kernels: Kernels,
+        *,
+        window: int = 0,
+        softcap: float = 0.0,
+        scale: float | None = None,
+        variant: AttentionVariant = PLAIN,
     ) -> torch.Tensor:
-        meta = make_meta(self.q_lens, self.slot_rows)
+        meta = make_meta(self.q_lens, self.slot_rows, self.q.device)
         return kernels.attention(
             self.q,
             self.cache,
@@ -31,10 +38,13 @@ class Case:
             scale=self.q.shape[-1] ** -0.5 if scale is None else scale,
             window=window,
             softcap=softcap,
+            variant=variant,
         )
 
 
-def make_meta(q_lens: list[int], slot_rows: list[torch.Tensor]) -> AttentionMeta:
+def make_meta(
+    q_lens: list[int], slot_rows: list[torch.Tensor], device: torch.device | str = "cpu"
+) -> AttentionMeta:
     """Rows of a slot table of fixed width, in reverse order and padded with wrong slots."""
     width = max(len(row) for row in slot_rows) + 3
     table = torch.full((len(slot_rows), width), 2**30, dtype=torch.int32)
@@ -45,10 +55,10 @@ def make_meta(q_lens: list[int], slot_rows: list[torch.Tensor]) -> AttentionMeta
         starts[b] = place * width
     indptr = torch.tensor([0, *q_lens]).cumsum(0).int()
     return AttentionMeta(
-        q_indptr=indptr,
-        kv_slots=table.flatten(),
-        kv_start=starts,
-        kv_len=torch.tensor([len(row) for row in slot_rows], dtype=torch.int32),
+        q_indptr=indptr.to(device),
+        kv_slots=table.flatten().to(device),
+        kv_start=starts.to(device),
+        kv_len=torch.tensor([len(row) for row in slot_rows], dtype=torch.int32, device=device),
         max_q_len=max(q_lens),
         max_kv_len=max(len(row) for row in slot_rows),
     )

@@ -18,7 +18,7 @@ typedef struct {
     const int8_t *codes;
     const void *scales;
     uint8_t *packed;
-    int64_t n, k, group;
+    int64_t n, k, group, float4;
 } PackQuantized;
 
 int quantize_weight(const QuantizeWeight *q);
@@ -56,15 +56,18 @@ static double plain(const float *x, const int8_t *codes, const void *scales, lon
     return total;
 }
 
-static double worst(long m, long n, long k, long group, long parts) {
+static double worst(long m, long n, long k, long group, long parts, bool float4) {
     static float x[M * K], weight[N * K], out[M * N], scales[N * K];
     static int8_t codes[N * K];
     for (long i = 0; i < m * k; i++) x[i] = uniform();
     for (long i = 0; i < n * k; i++) weight[i] = uniform();
     uint8_t *packed = aligned_alloc(64, ROUND_UP(quantized_bytes(n, k, group), 64));
     quantize_weight(&(QuantizeWeight){weight, codes, scales, n, k, DTYPE_F32, group});
-    pack_quantized(&(PackQuantized){codes, scales, packed, n, k, group});
-    QuantizedLinear l = {x, packed, NULL, out, m, n, k, k, DTYPE_F32, DTYPE_F32, parts, group};
+    static const int8_t doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    for (long i = 0; i < n * k && float4; i++) codes[i] = doubled[codes[i] & 15];
+    pack_quantized(&(PackQuantized){codes, scales, packed, n, k, group, float4});
+    QuantizedLinear l = {x,         packed,    NULL,  out,   m,     n, k, k,
+                         DTYPE_F32, DTYPE_F32, parts, group, float4};
     if (group ? linear_int4(&l) : linear_int8(&l)) return INFINITY;
     double difference = 0.0, largest = 1e-30;
     float top = parts == 2 ? 127.0f * PART_BASE : 127.0f;
@@ -80,16 +83,16 @@ static double worst(long m, long n, long k, long group, long parts) {
 
 int main(void) {
     static const long shapes[][2] = {{1, 1}, {31, 3}, {32, 64}, {33, 130}, {70, 577}};
-    static const long schemes[][2] = {{0, 1}, {0, 2}, {32, 1}, {128, 1}};
+    static const long schemes[][3] = {{0, 1}, {0, 2}, {32, 1}, {128, 1}, {32, 1, 1}};
     int failures = 0;
-    for (int s = 0; s < 4; s++)
+    for (int s = 0; s < 5; s++)
         for (int i = 0; i < 5; i++)
             for (long m = 1; m <= M; m += 4) {
-                long group = schemes[s][0], parts = schemes[s][1];
-                double error = worst(m, shapes[i][0], shapes[i][1], group, parts);
+                long group = schemes[s][0], parts = schemes[s][1], float4 = schemes[s][2];
+                double error = worst(m, shapes[i][0], shapes[i][1], group, parts, float4);
                 if (error < 1e-5) continue;
-                printf("m %ld n %ld k %ld group %ld parts %ld: %g\n", m, shapes[i][0],
-                       shapes[i][1], group, parts, error);
+                printf("m %ld n %ld k %ld group %ld parts %ld float4 %ld: %g\n", m, shapes[i][0],
+                       shapes[i][1], group, parts, float4, error);
                 failures++;
             }
     return failures != 0;

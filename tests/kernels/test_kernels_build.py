@@ -147,14 +147,22 @@ def test_reference_can_be_preferred() -> None:
 
 
 def test_unknown_preference_is_refused() -> None:
-    with pytest.raises(ValueError, match="cpu-c, reference"):
+    with pytest.raises(ValueError, match="cpu-c, triton, reference"):
         select_kernels("cpu", torch.float32, prefer="fast")
 
 
-@pytest.mark.parametrize(("device", "dtype"), [("cpu", torch.float16), ("cuda", torch.bfloat16)])
-def test_reference_where_there_are_no_kernels(
-    device: str, dtype: torch.dtype, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reference_where_there_are_no_kernels(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        assert isinstance(select_kernels(device, dtype), ReferenceKernels)
+        assert isinstance(select_kernels("cpu", torch.float16), ReferenceKernels)
     assert "using the torch reference" in caplog.text
+
+
+def test_a_gpu_without_triton_gets_one_warning_and_the_reference(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sglang.srt.kernels.find_spec", lambda name: None)
+    assert isinstance(select_kernels("cuda", torch.bfloat16), ReferenceKernels)
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING and "triton is not installed" in record.getMessage()
+    with pytest.raises(ValueError, match="need the package triton"):
+        select_kernels("cuda", torch.bfloat16, prefer="triton")

@@ -226,3 +226,33 @@ def test_an_index_of_32_bits_outside_of_the_table_is_refused(
 ) -> None:
     with pytest.raises(IndexError, match="9 rows"):
         kernels.gather_rows(torch.zeros(9, 4), torch.tensor([index], dtype=torch.int32))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("limit", [0.5, 7.0])
+@pytest.mark.parametrize("width", [1, 24, 67])
+def test_clamped_swiglu(kernels: CpuKernels, dtype: torch.dtype, limit: float, width: int) -> None:
+    x = (torch.randn(5, 2 * width) * 4).to(dtype)
+    close(kernels.clamped_swiglu(x, limit), REFERENCE.clamped_swiglu(x, limit))
+
+
+def test_clamped_swiglu_of_large_values(kernels: CpuKernels) -> None:
+    x = torch.tensor([[-1e4, 1e4, 1e4, -1e4]])
+    found = kernels.clamped_swiglu(x, 7.0)
+    torch.testing.assert_close(found, torch.tensor([[0.0, -42.0]]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_scaled_by_position(kernels: CpuKernels, dtype: torch.dtype) -> None:
+    x = torch.randn(4, 50).to(dtype)
+    positions, table = torch.tensor([3, 0, 3, 7], dtype=torch.int32), torch.rand(8) + 1
+    expected = x.clone()
+    expected[:, 5:42] = (x[:, 5:42].float() * table[positions.long(), None]).to(dtype)
+    kernels.scale_rows(x[:, 5:42], positions, table)
+    assert torch.equal(x, expected)
+
+
+def test_rows_are_scaled_by_one_number_a_position(kernels: CpuKernels) -> None:
+    positions = torch.zeros(2, dtype=torch.int32)
+    with pytest.raises(ValueError, match="table must be contiguous float32"):
+        kernels.scale_rows(torch.zeros(2, 4), positions, torch.ones(3, 1))

@@ -92,7 +92,7 @@ def test_path_that_is_no_folder_is_refused_without_a_download(path: str) -> None
 
 
 def test_file_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "model.gguf"
+    file = tmp_path / "model.safetensors"
     file.touch()
     with pytest.raises(ModelLoadError, match="is a file"):
         resolve_model_path(str(file))

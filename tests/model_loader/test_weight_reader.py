@@ -176,7 +176,7 @@ def test_folder_without_weights_is_refused(tmp_path: Path, load_format: str) -> 
 
 def test_unknown_load_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="load_format must be one of"):
-        reader(tmp_path, "gguf")
+        reader(tmp_path, "npcache")
 
 
 def test_integer_weights_are_refused(tmp_path: Path) -> None:

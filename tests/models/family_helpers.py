@@ -25,8 +25,8 @@ SLIDING, FULL = "sliding_attention", "full_attention"
 class Case:
     """A configuration of one of transformers' families, and what its files are turned into."""
 
-    oracle: str
-    """transformers' family, as its classes begin."""
+    oracle: str | Callable[[dict[str, Any]], torch.nn.Module]
+    """transformers' family, as its classes begin; or a plain model for a ``config.json``."""
     config: dict[str, Any] = field(default_factory=dict)
     head: str = "ForCausalLM"
     config_class: str = ""
@@ -43,18 +43,12 @@ def make_family(folder: Path, case: Case, *, dtype: str = "float32") -> Any:
 
     options = {**TINY, "pad_token_id": None, "attn_implementation": "eager", **case.config}
     options = {key: value for key, value in options.items() if value is not ...}
+    if not isinstance(case.oracle, str):
+        return _make_plain(folder, case.oracle(options), options, dtype)
     config = getattr(transformers, f"{case.config_class or case.oracle}Config")(**options)
     model = getattr(transformers, f"{case.oracle}{case.head}")(config).eval()
-    generator = torch.Generator().manual_seed(0)
+    _randomize(model, dtype)
     with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.dim() == 2 and "norm" not in key:
-                scale = 1.0 if "embed" in key else 1.6 * parameter.shape[1] ** -0.5
-                parameter.copy_(noise * scale)
-            else:
-                parameter.copy_(noise * 0.2 + (0.0 if key.endswith("bias") else 1.0))
-            parameter.copy_(parameter.to(TORCH_DTYPES[dtype]))
         if case.normalized_head:
             model.lm_head.weight.copy_(torch.nn.functional.normalize(model.lm_head.weight))
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +67,33 @@ def make_family(folder: Path, case: Case, *, dtype: str = "float32") -> Any:
             metadata={"format": "pt"},
         )
     return model
+
+
+def _make_plain(folder: Path, model: torch.nn.Module, config: dict[str, Any], dtype: str) -> Any:
+    """Write a model of ``plain_models``, whose parameters have the published names."""
+    from safetensors.torch import save_file
+
+    _randomize(model, dtype)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": dtype}))
+    state = {key: value.to(TORCH_DTYPES[dtype]) for key, value in model.state_dict().items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    return model
+
+
+def _randomize(model: torch.nn.Module, dtype: str) -> None:
+    """Weights that make the most likely token stand out, as ``dtype`` would hold them."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        corrections = (pair for pair in model.named_buffers() if "correction_bias" in pair[0])
+        for key, parameter in [*model.named_parameters(), *corrections]:
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() >= 2 and "norm" not in key.split(".")[-2]:
+                scale = 1.0 if "embed" in key else 1.6 * parameter.shape[-1] ** -0.5
+                parameter.copy_(noise * scale)
+            else:
+                parameter.copy_(noise * 0.2 + (0.0 if key.endswith("bias") else 1.0))
+            parameter.copy_(parameter.to(TORCH_DTYPES[dtype]))
 
 
 def _rename(state: State, names: dict[str, str]) -> State:
@@ -237,8 +258,9 @@ def _old_gemma3(config: dict[str, Any], state: State) -> tuple[dict[str, Any], S
     return {**config, "sliding_window_pattern": 3}, state
 
 
+OWN_KEYS = ("vocab_size", "eos_token_id", "bos_token_id")
 _GPT2 = {
-    **{key: ... for key in TINY if key not in ("vocab_size", "eos_token_id", "bos_token_id")},
+    **{key: ... for key in TINY if key not in OWN_KEYS},
     **{"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256, "n_inner": 88},
 }
 _GEMMA3_ROPES = {

@@ -152,6 +152,7 @@ class HandDriver:
             model.head_dim,
             dtype,
             ReferenceKernels().allocate,
+            getattr(model, "latent_dim", 0),
         )
         for cache in self.pool.layers:  # reading a slot that was never written must show
             cache.k.fill_(torch.nan)

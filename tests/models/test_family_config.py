@@ -92,6 +92,26 @@ def test_phi_3_calls_longrope_by_three_names(kind: str) -> None:
     assert {rope.kind for rope in facts.ropes if rope is not None} == {"longrope"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"hidden_size": 4096}, False),
+        ({"hidden_size": 5120, "num_attention_heads": 40, "max_position_embeddings": 4096}, True),
+        ({"model_max_length": 4096}, True),
+        ({"model_max_length": 4096, "max_position_embeddings": 4096}, False),
+    ],
+)
+def test_baichuan_13b_has_slopes_and_no_rotation(fields: dict[str, Any], expected: bool) -> None:
+    facts = parse("BaichuanForCausalLM", **fields)
+    assert bool(facts.slopes) is expected
+    assert all((rope is None) is expected for rope in facts.ropes)
+
+
+def test_slopes_of_mpt_end_where_its_file_says() -> None:
+    slopes = parse("MptForCausalLM", attn_config={"alibi_bias_max": 16}).slopes
+    assert slopes == (2.0**-4, 2.0**-8, 2.0**-12, 2.0**-16)
+
+
 def test_baichuan_2_is_known_by_its_vocabulary() -> None:
     assert parse("BaichuanForCausalLM", vocab_size=125_696).normalized_head
     assert not parse("BaichuanForCausalLM", vocab_size=64_000).normalized_head
@@ -134,7 +154,8 @@ GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 32, "hidden_size
         ("InternLM2ForCausalLM", {"bias": 1}, "'bias' must be true or false"),
         ("SmolLM3ForCausalLM", {"no_rope_layers": [1, 2]}, "must list 0 or 1 for 6 layers"),
         ("ChatGLMModel", {"rmsnorm": False}, "'rmsnorm' False is not implemented yet"),
-        ("BaichuanForCausalLM", {"hidden_size": 5120}, "ALiBi attention is not implemented yet"),
+        ("BloomForCausalLM", {"apply_residual_connection_post_layernorm": True}, "post_layernorm"),
+        ("MptForCausalLM", {"attn_config": {"alibi": False}}, "'attn_config.alibi: false'"),
         ("QWenLMHeadModel", {"intermediate_size": 97}, "'intermediate_size' must be even"),
         ("QWenLMHeadModel", {"no_bias": False}, "'no_bias': false is not implemented yet"),
         ("QWenLMHeadModel", {"rotary_pct": 0.5}, "'rotary_pct' is not implemented yet"),

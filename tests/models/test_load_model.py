@@ -108,9 +108,9 @@ def test_unsupported_architecture(folder: Path) -> None:
         load_tiny(folder)
 
 
-def test_quantized_checkpoint_is_refused(folder: Path) -> None:
-    edit_config(folder, quantization_config={"quant_method": "awq"})
-    with pytest.raises(ModelLoadError, match=r"quantized checkpoints \(awq\) are not implemented"):
+def test_unknown_kind_of_quantized_checkpoint_is_refused(folder: Path) -> None:
+    edit_config(folder, quantization_config={"quant_method": "hqq"})
+    with pytest.raises(ModelLoadError, match=r"quantized checkpoints \(hqq\) are not implemented"):
         load_tiny(folder)
 
 

@@ -104,7 +104,7 @@ def test_a_recorded_forward_gives_the_same_tokens(checkpoint: Path, name: str, d
             model_path=str(checkpoint), dtype=dtype, device="cpu", torchao_config=name, **options
         )
         engine = build_engine(args, str(checkpoint))
-        recorded = engine.runner._forward.recorded is not None
+        recorded = engine.runner._forward.replay is not None
         assert recorded is not options.get("disable_cpu_plan", False)
         driver = HandDriver(engine.runner.model, dtype=getattr(torch, dtype))
         return [driver.greedy(str(i), random_tokens(9 + i, 199, seed=i), 8) for i in range(3)]
@@ -166,5 +166,5 @@ def test_a_class_that_does_not_quantize_is_refused(
 
 def test_other_devices_are_refused(checkpoint: Path) -> None:
     config = load_model_config(str(checkpoint), quantization="int8dq")
-    with pytest.raises(ModelLoadError, match="on CPUs only so far, not on meta"):
+    with pytest.raises(ModelLoadError, match="on cpu and cuda only so far, not on meta"):
         load_model(config, device=torch.device("meta"), kernels=ReferenceKernels())

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from sglang.bench.correctness_report import PROMPTS, print_report
 from sglang.bench.in_process import InProcessEngine
 from sglang.bench.tokenizers import open_tokenizer
 from sglang.srt.model_executor.forward_batch import ForwardBatch
 from sglang.srt.models.interface import CausalLM
 from sglang.srt.server_args import ServerArgs
-
-PROMPTS = (
-    "The capital of France is",
-    "The capital of the United Kingdom is",
-    "Today is a sunny day and I like",
-)
 
 
 class LogitsRecorder:
@@ -24,6 +19,7 @@ class LogitsRecorder:
         self.num_layers = model.num_layers
         self.num_kv_heads = model.num_kv_heads
         self.head_dim = model.head_dim
+        self.latent_dim: int = getattr(model, "latent_dim", 0)
         self.vocab_size = model.vocab_size
         self.recorded: list[torch.Tensor] = []
         """[R, V] float32 of each call."""
@@ -50,10 +46,4 @@ def print_outputs(args: ServerArgs, output_len: int) -> None:
         steps = engine.run([ids], [output_len])
         tokens = [i for step in steps for output in step.outputs for i in output.token_ids]
         logits = recorder.recorded[0][0]
-        best = logits.topk(min(5, len(logits)))
-        print(f"prompt: {prompt!r}")
-        print(f"token ids: {ids}")
-        print(f"prefill logits {list(logits.shape)}: {logits}")
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        print("largest: " + ", ".join(f"{i}: {value:.4f}" for i, value in pairs))
-        print(f"output: {tokenizer.decode(tokens)!r}\n", flush=True)
+        print_report(prompt, ids, logits, tokenizer.decode(tokens))

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable
 
 from sglang.cli.bench import TOOLS as BENCH_TOOLS
+from sglang.cli.models import FLAGS as MODELS_FLAGS
 from sglang.srt.server_args import OPTIONS
 
 _CHAT_FLAGS = ("--url", "--api-key", "--system", "--temperature", "--max-tokens")
@@ -32,6 +33,7 @@ _sglang() {{
       case "${{COMP_WORDS[1]}}" in
         serve) ;;
         chat) flags="$flags "{chat_flags} ;;
+        models) flags={models_flags} ;;
         *) flags="--help" ;;
       esac
       case "$word" in
@@ -59,6 +61,7 @@ def completion_script(shell: str, commands: Iterable[str]) -> str:
         choices="\n".join(choices),
         serve_flags=_words([*flags, "--config", "--help"]),
         chat_flags=_words(_CHAT_FLAGS),
+        models_flags=_words([*MODELS_FLAGS, "--help"]),
         bench_tools=_words(BENCH_TOOLS),
     )
     return (_ZSH_PREFIX if shell == "zsh" else "") + script

@@ -13,6 +13,7 @@ _COMMANDS = {
     "serve": "serve a model over HTTP (the demo model unless one is named)",
     "chat": "chat in the terminal, with a running server or one of its own",
     "bench": "measure speed: of a server, an offline engine or a static batch",
+    "models": "list what can be served, or say what would become of a checkpoint",
     "check-env": "show versions, processor, GPUs and compiler, for bug reports",
 }
 

@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.configs.gguf_config import load_gguf_config
+from sglang.srt.configs.gguf_file import is_gguf
 from sglang.srt.configs.json_file import read_json_object
 from sglang.srt.configs.pooling_config import PoolingConfig, load_pooling_config
+from sglang.srt.configs.stored_quantization import (
+    StoredQuantization,
+    find_stored_quantization,
+    quantization_to_do,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +56,7 @@ class ModelConfig:
     """What a checkpoint is and how it is to be served."""
 
     model_path: str
-    """The local folder."""
+    """The local folder, or a GGUF file."""
     hf_config: dict[str, Any]
     """``config.json`` with the overrides merged in."""
     architectures: tuple[str, ...]
@@ -64,6 +71,12 @@ class ModelConfig:
     """Sampling defaults of the checkpoint: temperature, top_p, top_k, min_p, repetition_penalty."""
     quantization: str | None = None
     """What the weights become while they are loaded, see ``layers.quantization``."""
+    model_impl: str = "auto"
+    """Whose module runs it: ``sglang``, ``transformers``, or ``auto``."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the checkpoint may run."""
+    stored_quantization: StoredQuantization | None = None
+    """How the checkpoint's own weights are quantized, if they are."""
     pooling: PoolingConfig | None = None
     """Of embedding and reward models; None: the model generates text."""
 
@@ -93,19 +106,25 @@ def load_model_config(
     device: str = "cpu",
     is_embedding: bool = False,
     quantization: str | None = None,
+    model_impl: str = "auto",
+    trust_remote_code: bool = False,
 ) -> ModelConfig:
-    """Read the configuration of the checkpoint folder ``model_path``.
+    """Read the configuration of the checkpoint folder, or GGUF file, ``model_path``.
 
     Raises ModelLoadError (one line naming file and field) for missing, broken or senseless files,
     and ValueError for senseless arguments.
     """
     folder = Path(model_path)
-    hf_config = read_json_object(folder / "config.json")
+    in_gguf = is_gguf(folder)
+    hf_config = load_gguf_config(folder) if in_gguf else read_json_object(folder / "config.json")
     hf_config.update(_parse_overrides(json_model_override_args))
     text = text_config(hf_config)
     generation_path = folder / "generation_config.json"
     generation = read_json_object(generation_path) if generation_path.is_file() else {}
     architectures = _architectures(hf_config, folder / "config.json")
+    stored = find_stored_quantization(folder, hf_config, text)
+    if in_gguf:
+        stored = StoredQuantization("gguf")
     pooling = load_pooling_config(folder, architectures[0], hf_config, is_embedding=is_embedding)
     return ModelConfig(
         model_path=model_path,
@@ -118,7 +137,10 @@ def load_model_config(
         dtype=_dtype(hf_config, dtype, device),
         eos_token_ids=_eos_token_ids(hf_config, text, generation),
         generation_defaults=_generation_defaults(generation),
-        quantization=quantization,
+        quantization=quantization_to_do(quantization, stored),
+        stored_quantization=stored,
+        model_impl=model_impl,
+        trust_remote_code=trust_remote_code,
         pooling=pooling,
     )
 

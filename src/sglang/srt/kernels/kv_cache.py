@@ -26,13 +26,25 @@ LARGEST = {torch.float8_e5m2: 57344.0, torch.float8_e4m3fn: 448.0, torch.int8: 1
 
 @dataclass(frozen=True, slots=True)
 class KVCache:
-    """Keys and values of S slots: contiguous [S, Hk, D], of the activations' dtype or another."""
+    """Keys and values of S slots: contiguous [S, Hk, D], of the activations' dtype or another.
+
+    Or latent rows, see ``latent_cache``.
+    """
 
     k: torch.Tensor
     v: torch.Tensor
     k_scale: torch.Tensor | None = None
     """Of int8 only: contiguous [S, Hk] float32. Likewise ``v_scale``."""
     v_scale: torch.Tensor | None = None
+
+
+def latent_cache(rows: torch.Tensor, value_dim: int, scale: torch.Tensor | None = None) -> KVCache:
+    """The cache of multi-head latent attention over ``rows`` [S, 1, D], contiguous.
+
+    A key is a whole row and its value the first ``value_dim`` numbers of it, for all query heads
+    (DeepSeek-V2, arXiv:2405.04434). ``scale`` [S, 1] for int8.
+    """
+    return KVCache(rows, rows[..., :value_dim], scale, scale)
 
 
 def bytes_per_head(head_dim: int, dtype: torch.dtype) -> int:
@@ -43,16 +55,27 @@ def bytes_per_head(head_dim: int, dtype: torch.dtype) -> int:
 
 def write_kv(cache: KVCache, slots: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:
     """Store ``k`` and ``v`` [T, Hk, D] at ``slots`` [T] int64."""
-    for values, place, scales in ((k, cache.k, cache.k_scale), (v, cache.v, cache.v_scale)):
-        if scales is not None:
-            elements, scales[slots] = quantize_int8(values)
-        elif place.dtype in LARGEST:
-            largest = LARGEST[place.dtype]
-            elements = values.float().clamp(-largest, largest).to(place.dtype)
-        else:
-            elements = values.to(place.dtype)
-        # Indexing does not know the fp8 types.
-        _indexable(place)[slots] = _indexable(elements)
+    _write(cache.k, cache.k_scale, slots, k)
+    _write(cache.v, cache.v_scale, slots, v)
+
+
+def write_latent(cache: KVCache, slots: torch.Tensor, rows: torch.Tensor) -> None:
+    """Store ``rows`` [T, 1, D] at ``slots`` [T] int64 of a ``latent_cache``."""
+    _write(cache.k, cache.k_scale, slots, rows)
+
+
+def _write(
+    place: torch.Tensor, scales: torch.Tensor | None, slots: torch.Tensor, values: torch.Tensor
+) -> None:
+    if scales is not None:
+        elements, scales[slots] = quantize_int8(values)
+    elif place.dtype in LARGEST:
+        largest = LARGEST[place.dtype]
+        elements = values.float().clamp(-largest, largest).to(place.dtype)
+    else:
+        elements = values.to(place.dtype)
+    # Indexing does not know the fp8 types.
+    _indexable(place)[slots] = _indexable(elements)
 
 
 def read_kv(cache: KVCache, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,12 +36,15 @@ class WeightScheme:
     """Consecutive inputs that share a scale, one of ``GROUP_SIZES``; 8 bits have 0: all of them."""
     activation_bits: int = 8
     """8, or beside 8-bit weights 16."""
+    floats: bool = False
+    """4-bit weights are floats (E2M1): their codes are twice these, 0, 1, 2, 3, 4, 6, 8, 12 and the
+    same below zero."""
 
     def __post_init__(self) -> None:
         known = (self.bits == 8 and self.group_size == 0 and self.activation_bits in (8, 16)) or (
             self.bits == 4 and self.group_size in GROUP_SIZES and self.activation_bits == 8
         )
-        if not known:
+        if not known or (self.floats and self.bits != 4):
             raise ValueError(f"there is no {self}")
 
 
@@ -70,6 +73,7 @@ def quantize_weight(weight: torch.Tensor, scheme: WeightScheme) -> QuantizedWeig
     least squared error in its group. Raises ValueError if K is too large.
     """
     check_in_features(weight.shape[1])
+    check_integers(scheme)
     wide = weight.float()
     if not scheme.group_size:
         scales = _nonzero(wide.abs().amax(dim=1) / 127.0)
@@ -125,6 +129,12 @@ def quantize_activations(
     inverse = torch.where(largest < _TINY, torch.zeros_like(largest), top / largest)
     integers = (groups * inverse[..., None]).round().double()
     return integers, _nonzero(largest, largest / top)
+
+
+def check_integers(scheme: WeightScheme) -> None:
+    """Raises ValueError for floats, which weights are only stored as."""
+    if scheme.floats:
+        raise ValueError(f"weights cannot be turned into {scheme}")
 
 
 def check_in_features(count: int) -> None:

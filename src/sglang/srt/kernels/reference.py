@@ -5,28 +5,34 @@ Written to be read, not to be fast: any floating dtype, any device, float32 arit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from sglang.srt.kernels.interface import PackedLinear
-from sglang.srt.kernels.kv_cache import KVCache, read_kv, write_kv
+from sglang.srt.kernels.attention_variant import PLAIN, AttentionVariant, unseen
+from sglang.srt.kernels.experts import expert_mlp
+from sglang.srt.kernels.interface import Activation, PackedExperts, PackedLinear
+from sglang.srt.kernels.kv_cache import KVCache, read_kv, write_kv, write_latent
 from sglang.srt.kernels.quantization import (
     QuantizedWeight,
     WeightScheme,
     quantize_weight,
     quantized_linear,
 )
+from sglang.srt.kernels.routing import Routing, route
 
 if TYPE_CHECKING:
     from sglang.srt.model_executor.forward_batch import AttentionMeta
+    from sglang.srt.sampling.sampling_batch import DrawTokens
 
 
 class ReferenceKernels:
     """Implements ``interface.Kernels`` with torch operations alone."""
 
     name = "reference (torch)"
+    draw_tokens: DrawTokens | None = None
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = device
@@ -94,6 +100,14 @@ class ReferenceKernels:
     def gelu(self, x: torch.Tensor, *, exact: bool) -> torch.Tensor:
         return F.gelu(x.float(), approximate="none" if exact else "tanh").to(x.dtype)
 
+    def clamped_swiglu(self, x: torch.Tensor, limit: float) -> torch.Tensor:
+        gate, up = x.float().chunk(2, dim=-1)
+        gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
+        return (gate * torch.sigmoid(1.702 * gate) * (up + 1)).to(x.dtype)
+
+    def scale_rows(self, x: torch.Tensor, positions: torch.Tensor, table: torch.Tensor) -> None:
+        x.copy_(x.float() * table[positions.long()].unsqueeze(1))
+
     def clamp(self, x: torch.Tensor, limit: float) -> None:
         x.clamp_(-limit, limit)
 
@@ -146,8 +160,9 @@ class ReferenceKernels:
         scale: float,
         window: int,
         softcap: float,
+        variant: AttentionVariant = PLAIN,
     ) -> torch.Tensor:
-        out = torch.empty_like(q, memory_format=torch.contiguous_format)
+        out = q.new_empty((*q.shape[:2], cache.v.shape[-1]))
         indptr = meta.q_indptr.tolist()
         starts, lengths = meta.kv_start.tolist(), meta.kv_len.tolist()
         for b, (start, length) in enumerate(zip(starts, lengths, strict=True)):
@@ -156,8 +171,37 @@ class ReferenceKernels:
                 continue
             slots = meta.kv_slots[start : start + length].long()
             k, v = read_kv(cache, slots)
-            out[first:last] = _attend(q[first:last], k, v, scale, window, softcap)
+            out[first:last] = _attend(q[first:last], k, v, scale, window, softcap, variant)
         return out.flatten(1)
+
+    def rope_and_write_latent(
+        self,
+        q: torch.Tensor,
+        latent: torch.Tensor,
+        positions: torch.Tensor,
+        cos_sin: torch.Tensor,
+        cache: KVCache,
+        out_slots: torch.Tensor,
+        *,
+        num_heads: int,
+        norm: torch.Tensor,
+        norm_eps: float,
+        interleaved: bool,
+    ) -> None:
+        rows = cos_sin[positions.long()].float().unsqueeze(1)
+        rotary_dim = rows.shape[-1]
+        turning = q.unflatten(-1, (num_heads, -1))[..., -rotary_dim:]
+        turning.copy_(_rotate(turning.float(), rows, interleaved))
+        kept, key = latent.float().unsqueeze(1).split([norm.numel(), rotary_dim], dim=-1)
+        kept = self.rms_norm(kept, norm, norm_eps)
+        row = torch.cat((kept, _rotate(key, rows, interleaved)), dim=-1)
+        write_latent(cache, out_slots.long(), row)
+
+    def linear_heads(
+        self, x: torch.Tensor, packed: PackedExperts, beside: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        out = torch.einsum("tgk,gnk->tgn", x, packed.data)
+        return (out if beside is None else torch.cat((out, beside), dim=-1)).flatten(1)
 
     def quantize_weight(self, weight: torch.Tensor, scheme: WeightScheme) -> QuantizedWeight:
         return quantize_weight(weight, scheme)
@@ -181,6 +225,67 @@ class ReferenceKernels:
                 x, packed.data, packed.scales, packed.scheme, bias, out_dtype=out_dtype
             )
         return F.linear(x, packed.data, bias).to(out_dtype or x.dtype)
+
+    def route(
+        self, logits: torch.Tensor, correction: torch.Tensor | None, routing: Routing
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        routing.check(logits.shape[1])
+        return route(logits, correction, routing)
+
+    def pack_experts(
+        self,
+        weights: Iterable[torch.Tensor | QuantizedWeight],
+        count: int,
+        bias: torch.Tensor | None = None,
+    ) -> PackedExperts:
+        packed = [self.pack_linear(weight) for weight in weights]
+        if len(packed) != count:
+            raise ValueError(f"there must be {count} experts, got {len(packed)}")
+        data = torch.stack([one.data for one in packed])
+        scales = [one.scales for one in packed if one.scales is not None]
+        return PackedExperts(
+            data,
+            packed[0].out_features,
+            packed[0].in_features,
+            packed[0].scheme,
+            torch.stack(scales) if scales else None,
+            bias,
+        )
+
+    def expert_mlp(
+        self,
+        x: torch.Tensor,
+        experts: torch.Tensor,
+        weights: torch.Tensor,
+        up: PackedExperts,
+        down: PackedExperts,
+        *,
+        kind: Activation,
+        limit: float = 0.0,
+        scale_input: bool = False,
+    ) -> torch.Tensor:
+        def mlp(expert: int, rows: torch.Tensor) -> torch.Tensor:
+            inner = self._of_expert(rows, up, expert)
+            if kind == "silu":
+                inner = self.silu_and_mul(inner)
+            elif kind == "clamped_swiglu":
+                inner = self.clamped_swiglu(inner, limit)
+            else:
+                inner = self.gelu_and_mul(inner, exact=kind == "gelu")
+            return self._of_expert(inner, down, expert)
+
+        count = len(up.data)
+        return expert_mlp(x, experts, weights, count, mlp, scale_input=scale_input)
+
+    def _of_expert(self, x: torch.Tensor, packed: PackedExperts, expert: int) -> torch.Tensor:
+        scales = None if packed.scales is None else packed.scales[expert]
+        bias = None if packed.bias is None else packed.bias[expert]
+        shape = packed.out_features, packed.in_features
+        one = PackedLinear(packed.data[expert], *shape, packed.scheme, scales)
+        return self.linear(x, one, bias)
+
+    def add_gated(self, x: torch.Tensor, gate: torch.Tensor, residual: torch.Tensor) -> None:
+        residual.copy_(residual.float() + gate.float().sigmoid() * x.float())
 
 
 def _rotate(x: torch.Tensor, rows: torch.Tensor, interleaved: bool) -> torch.Tensor:
@@ -207,6 +312,7 @@ def _attend(
     scale: float,
     window: int,
     softcap: float,
+    variant: AttentionVariant,
 ) -> torch.Tensor:
     """One sequence: q[n, Hq, D] are its last n tokens, k and v [kv_len, Hk, D] float32."""
     n, num_heads, _ = q.shape
@@ -218,9 +324,11 @@ def _attend(
     if softcap > 0:
         scores = softcap * torch.tanh(scores / softcap)
     key = torch.arange(kv_len, device=q.device)
-    query = torch.arange(kv_len - n, kv_len, device=q.device).unsqueeze(1)
-    hidden = key > query
-    if window > 0:
-        hidden = hidden | (key <= query - window)
-    weights = scores.masked_fill(hidden, -torch.inf).softmax(dim=-1)
+    query = torch.arange(kv_len - n, kv_len, device=q.device)
+    if variant.slopes is not None:
+        scores = scores + variant.slopes[:, None, None] * (key - query.unsqueeze(1))
+    scores = scores.masked_fill(unseen(query, key, window, variant, num_heads), -torch.inf)
+    if variant.sinks is not None:
+        scores = torch.cat((scores, variant.sinks[:, None, None].expand(-1, n, 1)), dim=-1)
+    weights = scores.softmax(dim=-1)[..., :kv_len]
     return torch.einsum("hqk,khd->qhd", weights, v_wide).to(q.dtype)

@@ -26,10 +26,14 @@ class LMHead:
     """Scores of every token of the vocabulary."""
 
     def __init__(
-        self, kernels: Kernels, weight: torch.Tensor, scheme: WeightScheme | None = None
+        self,
+        kernels: Kernels,
+        weight: torch.Tensor,
+        scheme: WeightScheme | None = None,
+        bias: torch.Tensor | None = None,
     ) -> None:
-        """``weight`` [V, H]; the embedding's own where the two are tied."""
-        self._linear = Linear(kernels, weight, scheme=scheme, out_dtype=torch.float32)
+        """``weight`` [V, H]; the embedding's own where the two are tied. ``bias`` [V]."""
+        self._linear = Linear(kernels, weight, bias, scheme=scheme, out_dtype=torch.float32)
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """[R, H] -> [R, V] float32."""

@@ -14,7 +14,7 @@ class Linear:
     def __init__(
         self,
         kernels: Kernels,
-        weight: torch.Tensor,
+        weight: torch.Tensor | QuantizedWeight,
         bias: torch.Tensor | None = None,
         *,
         scheme: WeightScheme | None = None,
@@ -22,13 +22,14 @@ class Linear:
     ) -> None:
         """``weight`` [N, K] is kept in the kernels' own layout, as integers if there is a scheme.
 
-        ``bias`` [N]. ``out_dtype`` None: results have the dtype of the activations.
+        Integers stay what they are, and there must be no scheme for them. ``bias`` [N].
+        ``out_dtype`` None: results have the dtype of the activations.
         """
         self._kernels = kernels
-        kept: torch.Tensor | QuantizedWeight = weight
         if scheme is not None:
-            kept = kernels.quantize_weight(weight, scheme)
-        self._weight = kernels.pack_linear(kept)
+            assert isinstance(weight, torch.Tensor)
+            weight = kernels.quantize_weight(weight, scheme)
+        self._weight = kernels.pack_linear(weight)
         self._bias = bias
         self._out_dtype = out_dtype
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 
-from sglang.srt.kernels.interface import Kernels
+from sglang.srt.kernels.interface import Activation, Kernels
 from sglang.srt.layers.linear import Linear
-
-Activation = Literal["silu", "gelu", "gelu_tanh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +26,16 @@ class MLP:
 
 
 def activation(
-    kernels: Kernels, kind: Activation, *, gated: bool
+    kernels: Kernels, kind: Activation, *, gated: bool, limit: float = 0.0
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The operation between the matrices. Raises ValueError where there is none."""
+    """The operation between the matrices; ``limit`` is that of a clamped one.
+
+    Raises ValueError where there is none.
+    """
+    if kind in ("silu", "clamped_swiglu") and not gated:
+        raise ValueError(f"there is no {kind} without a gate")
     if kind == "silu":
-        if not gated:
-            raise ValueError("there is no silu without a gate")
         return kernels.silu_and_mul
+    if kind == "clamped_swiglu":
+        return partial(kernels.clamped_swiglu, limit=limit)
     return partial(kernels.gelu_and_mul if gated else kernels.gelu, exact=kind == "gelu")

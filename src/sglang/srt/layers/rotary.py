@@ -33,6 +33,8 @@ class RopeConfig:
     """Context length before the scaling."""
     attention_factor: float = 1.0
     """Multiplies cosines and sines (yarn, longrope)."""
+    short_attention_factor: float = 0.0
+    """Longrope: in its place in a context of the trained length; 0: the same."""
     beta_fast: float = 32.0
     beta_slow: float = 1.0
     truncate: bool = True
@@ -75,6 +77,11 @@ def parse_rope(config: Mapping[str, Any], dim: int) -> RopeConfig:
         factor=factor,
         trained_length=trained,
         attention_factor=_attention_factor(rope, kind, factor, trained),
+        short_attention_factor=(
+            positive_float(rope, "short_attention_factor")
+            if rope.get("short_attention_factor") is not None
+            else 0.0
+        ),
         beta_fast=positive_float(rope, "beta_fast", 32.0),
         beta_slow=positive_float(rope, "beta_slow", 1.0),
         truncate=bool(rope.get("truncate", True)),
@@ -91,6 +98,17 @@ def parse_rope(config: Mapping[str, Any], dim: int) -> RopeConfig:
     return result
 
 
+def score_factor(config: Mapping[str, Any]) -> float:
+    """What ``mscale_all_dim`` of a stretched context makes of the attention scores (DeepSeek).
+
+    It lengthens all dimensions of queries and keys, also those that are not rotated.
+    """
+    rope = rope_parameters(config)
+    if rope["rope_type"] == "default" or not rope.get("mscale_all_dim"):
+        return 1.0
+    return _magnitude(positive_float(rope, "factor"), positive_float(rope, "mscale_all_dim")) ** 2
+
+
 def rotary_table(rope: RopeConfig, length: int, device: torch.device) -> torch.Tensor:
     """Cosines (first half of the columns) and sines, [length, rope.dim] float32.
 
@@ -105,7 +123,8 @@ def rotary_table(rope: RopeConfig, length: int, device: torch.device) -> torch.T
     """
     positions = torch.arange(length, dtype=torch.float32)
     if rope.kind == "longrope" and length <= rope.trained_length:
-        rope = replace(rope, long_factors=rope.short_factors)
+        factor = rope.short_attention_factor or rope.attention_factor
+        rope = replace(rope, long_factors=rope.short_factors, attention_factor=factor)
     angles = positions[:, None] * _INVERSE_FREQUENCIES[rope.kind](rope)
     if rope.kind == "dynamic" and length > rope.trained_length:
         beyond = positions[rope.trained_length :]
@@ -188,14 +207,16 @@ def _yarn_attention_factor(rope: Mapping[str, Any], factor: float) -> float:
     if rope.get("attention_factor") is not None:
         return positive_float(rope, "attention_factor")
 
-    def magnitude(scale: float) -> float:
-        return 1.0 if factor <= 1 else 0.1 * scale * math.log(factor) + 1.0
-
     if rope.get("mscale") and rope.get("mscale_all_dim"):
-        return magnitude(positive_float(rope, "mscale")) / magnitude(
-            positive_float(rope, "mscale_all_dim")
+        return _magnitude(factor, positive_float(rope, "mscale")) / _magnitude(
+            factor, positive_float(rope, "mscale_all_dim")
         )
-    return magnitude(1.0)
+    return _magnitude(factor, 1.0)
+
+
+def _magnitude(factor: float, scale: float) -> float:
+    """How much longer queries and keys are made in a context stretched by ``factor``."""
+    return 1.0 if factor <= 1 else 0.1 * scale * math.log(factor) + 1.0
 
 
 _INVERSE_FREQUENCIES: Mapping[str, Callable[[RopeConfig], torch.Tensor]] = {

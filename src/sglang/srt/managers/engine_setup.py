@@ -14,7 +14,8 @@ import torch
 from sglang.srt.configs.model_config import ModelConfig, load_model_config
 from sglang.srt.constrained.setup import make_store
 from sglang.srt.constrained.store import GrammarStore
-from sglang.srt.kernels import select_kernels
+from sglang.srt.device import Device, choose_device
+from sglang.srt.kernels import TritonSettings, select_kernels
 from sglang.srt.kernels.cpu.kernels import CpuKernels
 from sglang.srt.kernels.interface import Kernels
 from sglang.srt.kernels.kv_cache import KV_CACHE_DTYPES
@@ -23,14 +24,18 @@ from sglang.srt.managers.scheduler import Scheduler, SchedulerConfig
 from sglang.srt.mem_cache.commit_ahead import CommitAhead
 from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.cpu_threads import set_cpu_threads
-from sglang.srt.model_executor.forward_pass import ForwardPass
-from sglang.srt.model_executor.memory import choose_num_slots, free_memory
+from sglang.srt.model_executor.cuda_graph import capture_forward, graph_sizes
+from sglang.srt.model_executor.device_slots import DeviceSlots
+from sglang.srt.model_executor.forward_pass import ForwardPass, Replay
+from sglang.srt.model_executor.memory import choose_num_slots
 from sglang.srt.model_executor.model_runner import ModelRunner
 from sglang.srt.model_executor.pooling_runner import PoolingRunner
 from sglang.srt.model_executor.recorded_forward import record_forward
+from sglang.srt.model_executor.transformers_check import check_transformers_model
 from sglang.srt.model_loader.hub import resolve_model_path
 from sglang.srt.models.interface import Transformer
 from sglang.srt.models.load import load_model, load_pooled_model
+from sglang.srt.models.transformers_model import TransformersModel
 from sglang.srt.sampling.custom_logit_processor import ProcessorStore
 from sglang.srt.server_args import ServerArgs
 
@@ -43,7 +48,12 @@ DEFAULT_CHUNK = {"cpu": 1024, "cuda": 8192}
 MAX_RECORDED_TOKENS = 4096
 """Larger steps, which only happen without chunked prefill, gain nothing from a recording."""
 
-ATTENTION_BACKENDS = {"auto": None, "cpu": "cpu-c", "torch_native": "reference"}
+ATTENTION_BACKENDS = {
+    "auto": None,
+    "cpu": "cpu-c",
+    "triton": "triton",
+    "torch_native": "reference",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,8 @@ def build_engine(args: ServerArgs, model_path: str, memory: mmap.mmap | None = N
     Raises:
         ValueError: the arguments, the checkpoint or the memory do not allow it.
     """
-    device = choose_device(args.device)
+    chosen = choose_device(args.device)
+    device = chosen.torch_device
     if device.type == "cpu":
         set_cpu_threads()
     config = load_model_config(
@@ -84,22 +95,35 @@ def build_engine(args: ServerArgs, model_path: str, memory: mmap.mmap | None = N
         device=device.type,
         is_embedding=args.is_embedding,
         quantization=args.quantization or args.torchao_config or None,
+        model_impl=args.model_impl,
+        trust_remote_code=args.trust_remote_code,
     )
     dtype: torch.dtype = getattr(torch, config.dtype)
-    kernels = select_kernels(device.type, dtype, prefer=ATTENTION_BACKENDS[args.attention_backend])
+    kernels = select_kernels(
+        device.type,
+        dtype,
+        prefer=ATTENTION_BACKENDS[args.attention_backend],
+        settings=TritonSettings(
+            args.triton_attention_num_kv_splits,
+            args.triton_attention_reduce_in_fp32,
+            chosen.shared_memory,
+        ),
+    )
     if isinstance(kernels, CpuKernels) and memory is not None:
         kernels.use_memory_first(memory)
-    logger.info("Kernels: %s; threads: %d", kernels.name, torch.get_num_threads())
+    logger.info(
+        "Device: %s; kernels: %s; threads: %d", chosen.name, kernels.name, torch.get_num_threads()
+    )
     if not config.is_generation:
         pooled = load_pooled_model(
             config, device=device, kernels=kernels, load_format=args.load_format
         )
         make_pooling = partial(PoolingRunner, pooled, kernels=kernels)
-        return _assemble(args, config, pooled.transformer, make_pooling, kernels, device, None)
+        return _assemble(args, config, pooled.transformer, make_pooling, kernels, chosen, None)
     model = load_model(config, device=device, kernels=kernels, load_format=args.load_format)
     grammars = _grammar_store(args, config, model_path, model.vocab_size)
     make_runner = partial(ModelRunner, model, kernels=kernels)
-    return _assemble(args, config, model, make_runner, kernels, device, grammars)
+    return _assemble(args, config, model, make_runner, kernels, chosen, grammars)
 
 
 def _grammar_store(
@@ -129,25 +153,12 @@ def _assemble(
     model: Transformer,
     make_runner: Callable[[ForwardPass], ModelRunner | PoolingRunner],
     kernels: Kernels,
-    device: torch.device,
+    chosen: Device,
     grammars: GrammarStore | None,
 ) -> Engine:
-    dtype = choose_kv_dtype(args.kv_cache_dtype, getattr(torch, config.dtype), device)
-    per_slot = KVPool.bytes_per_slot(model.num_layers, model.num_kv_heads, model.head_dim, dtype)
-    num_slots = choose_num_slots(
-        free_bytes=free_memory(device),
-        bytes_per_slot=per_slot,
-        device_type=device.type,
-        fraction=args.mem_fraction_static,
-        max_total_tokens=args.max_total_tokens,
-        context_length=config.context_length,
-    )
-    pool = KVPool(
-        model.num_layers, num_slots, model.num_kv_heads, model.head_dim, dtype, kernels.allocate
-    )
-    logger.info("KV cache: %d tokens, %.2f GiB", num_slots, num_slots * per_slot / 2**30)
+    pool, num_slots = _kv_cache(args, config, model, kernels, chosen)
     settings = replace(
-        scheduler_config(args, config, num_slots, device.type),
+        scheduler_config(args, config, num_slots, chosen.torch_device.type),
         input_embeds=getattr(model, "supports_input_embeds", False) and config.is_generation,
     )
     memory = RequestMemory(
@@ -156,34 +167,97 @@ def _assemble(
         max_context=settings.max_context,
         prefix_cache=settings.prefix_cache,
     )
-    recorded = None
-    records = not args.disable_cpu_plan and not (config.pooling and config.pooling.is_bidirectional)
-    if isinstance(kernels, CpuKernels) and records:
-        recorded = record_forward(
-            model,
-            kernels,
-            pool,
-            memory.table.slots,
-            max_tokens=min(settings.prefill_budget, MAX_RECORDED_TOKENS),
-            max_sequences=settings.max_running_requests,
-        )
-    runner = make_runner(ForwardPass(model, pool, memory.table.slots, device, recorded))
+    forward = _forward_pass(args, config, model, kernels, chosen, settings, pool, memory)
     info = {
         "max_total_num_tokens": num_slots,
         "max_running_requests": settings.max_running_requests,
         "chunked_prefill_size": settings.prefill_budget if settings.chunked_prefill else -1,
         "context_length": config.context_length,
         "max_req_input_len": min(config.context_length, num_slots) - 1,
-        "kv_cache_bytes": num_slots * per_slot,
+        "kv_cache_bytes": num_slots * pool.slot_bytes,
         "dtype": config.dtype,
-        "kv_cache_dtype": str(dtype).removeprefix("torch."),
+        "kv_cache_dtype": str(pool.dtype).removeprefix("torch."),
         "quantization": config.quantization,
-        "device": device.type,
+        "device": chosen.torch_device.type,
     }
+    runner = make_runner(forward)
     processors = ProcessorStore(enabled=args.enable_custom_logit_processor)
     scheduler = Scheduler(settings, runner, memory, grammars, processors)
-    commit_ahead = CommitAhead(pool.tensors()) if device.type == "cpu" else None
+    on_cpu = chosen.torch_device.type == "cpu"
+    commit_ahead = CommitAhead(pool.tensors()) if on_cpu else None
     return Engine(scheduler, runner, args, config, info, grammars, commit_ahead)
+
+
+def _kv_cache(
+    args: ServerArgs, config: ModelConfig, model: Transformer, kernels: Kernels, chosen: Device
+) -> tuple[KVPool, int]:
+    """The KV cache that fits into the memory left, and how many of its slots can be given out."""
+    dtype = choose_kv_dtype(args.kv_cache_dtype, getattr(torch, config.dtype), chosen)
+    layers, heads, head_dim = model.num_layers, model.num_kv_heads, model.head_dim
+    latent_dim: int = getattr(model, "latent_dim", 0)
+    per_slot = KVPool.bytes_per_slot(layers, heads, head_dim, dtype, latent_dim)
+    num_slots = choose_num_slots(
+        free_bytes=chosen.memory().free,
+        bytes_per_slot=per_slot,
+        device_type=chosen.torch_device.type,
+        fraction=args.mem_fraction_static,
+        max_total_tokens=args.max_total_tokens,
+        context_length=config.context_length,
+    )
+    logger.info("KV cache: %d tokens, %.2f GiB", num_slots, num_slots * per_slot / 2**30)
+    # What pads a batch on a GPU writes to a slot that nobody gets.
+    spare = 0 if chosen.reads_host_memory else 1
+    pool = KVPool(layers, num_slots + spare, heads, head_dim, dtype, kernels.allocate, latent_dim)
+    return pool, num_slots
+
+
+def _forward_pass(
+    args: ServerArgs,
+    config: ModelConfig,
+    model: Transformer,
+    kernels: Kernels,
+    chosen: Device,
+    settings: SchedulerConfig,
+    pool: KVPool,
+    memory: RequestMemory,
+) -> ForwardPass:
+    """The model's forward pass, captured or recorded where that is possible."""
+    device, slots = chosen.torch_device, memory.table.slots
+    device_slots = None
+    if not chosen.reads_host_memory:
+        device_slots = DeviceSlots(memory.table, device, spare_slot=settings.num_slots)
+    replay: Replay | None = None
+    is_bidirectional = config.pooling is not None and config.pooling.is_bidirectional
+    if isinstance(model, TransformersModel):
+        check_transformers_model(model, config, device)
+    elif device_slots is not None and config.is_generation:
+        replay = _graphs(args, chosen, model, pool, device_slots, settings.max_running_requests)
+    elif isinstance(kernels, CpuKernels) and not (args.disable_cpu_plan or is_bidirectional):
+        replay = record_forward(
+            model,
+            kernels,
+            pool,
+            slots,
+            max_tokens=min(settings.prefill_budget, MAX_RECORDED_TOKENS),
+            max_sequences=settings.max_running_requests,
+        )
+    return ForwardPass(model, pool, slots, device, replay, device_slots)
+
+
+def _graphs(
+    args: ServerArgs,
+    chosen: Device,
+    model: Transformer,
+    pool: KVPool,
+    slots: DeviceSlots,
+    max_running: int,
+) -> Replay | None:
+    """The decode steps as CUDA graphs, where there are such and nobody objects."""
+    if not chosen.has_graphs or args.disable_cuda_graph:
+        return None
+    padded = not args.disable_cuda_graph_padding
+    sizes = graph_sizes(args.cuda_graph_bs, args.cuda_graph_max_bs, max_running, padded=padded)
+    return capture_forward(model, pool, slots, chosen, sizes, padded=padded)
 
 
 def scheduler_config(
@@ -214,27 +288,18 @@ def scheduler_config(
     )
 
 
-def choose_kv_dtype(name: str, model_dtype: torch.dtype, device: torch.device) -> torch.dtype:
+def choose_kv_dtype(name: str, model_dtype: torch.dtype, device: Device) -> torch.dtype:
     """The element type of the KV cache that ``--kv-cache-dtype`` asks for.
 
     Raises:
-        ValueError: there is none such on this device yet.
+        ValueError: this device does not know it.
     """
     if name == "auto":
         return model_dtype
-    if device.type != "cpu":
-        raise ValueError(f"--kv-cache-dtype {name} is not implemented yet on {device.type}")
+    if name == "fp8_e4m3" and device.capability is not None and device.capability < (8, 9):
+        major, minor = device.capability
+        raise ValueError(
+            f"--kv-cache-dtype fp8_e4m3 needs a GPU of compute capability 8.9, and {device.name} "
+            f"has {major}.{minor}; fp8_e5m2 and int8 do without"
+        )
     return KV_CACHE_DTYPES[name]
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` is the GPU where there is one.
-
-    Raises:
-        ValueError: cuda is wanted and not there.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: no CUDA device is available; use --device cpu")
-    return torch.device(name)

@@ -77,6 +77,7 @@ class RequestMemory:
             self.cache.free(row[request.num_shared : present].copy())
         found = self.cache.match(tokens, request.namespace)
         row[:n] = found.slots
+        self.table.revisions[request.row] += 1
         self.cache.lock(found.node)
         assert request.node is not None
         self.cache.unlock(request.node)

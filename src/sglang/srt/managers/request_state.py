@@ -41,6 +41,8 @@ class SequenceTimes:
     """That of the HTTP request, for the log."""
     measured: bool
     """Whether it counts in the metrics."""
+    traceparent: str = ""
+    """The span that it belongs to, as the HTTP header says it; empty: none."""
     admitted: float | None = None
     """Its first step began."""
     first_token: float | None = None

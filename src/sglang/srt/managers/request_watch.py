@@ -6,12 +6,14 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
-from sglang.srt.logs.request_id import REQUEST_ID
+from sglang.srt.logs.request_id import REQUEST_ID, TRACEPARENT
 from sglang.srt.managers.io_struct import GenerateReqInput
 from sglang.srt.managers.request_state import RequestGroup, SequenceState, SequenceTimes
+from sglang.srt.metrics.tracing import Phase
 
 if TYPE_CHECKING:
     from sglang.srt.metrics.server_metrics import ServerMetrics
+    from sglang.srt.metrics.tracing import RequestTracer
     from sglang.srt.server_args import ServerArgs
 
 logger = logging.getLogger(__name__)
@@ -23,20 +25,32 @@ SHOWN = 2048
 class RequestWatch:
     """Follows every sequence from its arrival to its end. Times are of the monotonic clock."""
 
-    def __init__(self, args: ServerArgs, metrics: ServerMetrics | None) -> None:
+    def __init__(
+        self, args: ServerArgs, metrics: ServerMetrics | None, tracer: RequestTracer | None = None
+    ) -> None:
         self._metrics = metrics
+        self._tracer = tracer
+        self._model_name = args.served_model_name
         self._logs_requests = args.log_requests
         self._logs_times = args.show_time_cost
 
     @property
     def is_needed(self) -> bool:
         """Whether anybody is told."""
-        return self._metrics is not None or self._logs_requests or self._logs_times
+        is_watched = self._metrics is not None or self._tracer is not None
+        return is_watched or self._logs_requests or self._logs_times
+
+    def close(self) -> None:
+        """Tell what has not been told yet; this may take some seconds."""
+        if self._tracer is not None:
+            self._tracer.close()
 
     def sent(self, group: RequestGroup, obj: GenerateReqInput, created: float, now: float) -> None:
         """A request that came at ``created`` is on its way to the engine."""
         for state in group.states:
-            state.times = SequenceTimes(created, now, REQUEST_ID.get(), obj.log_metrics)
+            state.times = SequenceTimes(
+                created, now, REQUEST_ID.get(), obj.log_metrics, TRACEPARENT.get()
+            )
         if self._metrics is not None and obj.log_metrics:
             self._metrics.function("tokenize", now - created)
         if self._logs_requests:
@@ -96,6 +110,43 @@ class RequestWatch:
             logger.info("Finish: %s", fields, extra={"fields": fields})
         if self._logs_times:
             _log_times(state, times, now)
+        if self._tracer is not None:
+            self._trace(self._tracer, state, times, now)
+
+    def _trace(
+        self, tracer: RequestTracer, state: SequenceState, times: SequenceTimes, now: float
+    ) -> None:
+        attributes = {
+            "gen_ai.operation.name": "embeddings" if state.message.is_embedding else "generate",
+            "gen_ai.request.model": self._model_name,
+            "gen_ai.request.max_tokens": state.message.sampling.max_new_tokens,
+            "gen_ai.request.temperature": state.message.sampling.temperature,
+            "gen_ai.request.top_p": state.message.sampling.top_p,
+            "gen_ai.response.id": state.rid,
+            "gen_ai.response.finish_reasons": [_reason(state)],
+            "gen_ai.usage.input_tokens": len(state.prompt_ids),
+            "gen_ai.usage.output_tokens": len(state.token_ids),
+            "sglang.cached_tokens": state.cached_tokens,
+            "sglang.request_id": times.request_id or None,
+        }
+        whole = Phase("request", times.created, now)
+        error = None if state.failure is None else state.failure.message
+        parts = _phases(times, now)
+        tracer.request(whole, parts, attributes, traceparent=times.traceparent, error=error)
+
+
+def _phases(times: SequenceTimes, end: float) -> list[Phase]:
+    """What a sequence went through, as far as it came."""
+    phases = [Phase("tokenize", times.created, times.sent)]
+    # A step may take a sequence up while the others of its request are still being sent.
+    admitted = None if times.admitted is None else max(times.admitted, times.sent)
+    phases.append(Phase("queue", times.sent, end if admitted is None else admitted))
+    if admitted is not None:
+        first = times.first_token
+        phases.append(Phase("prefill", admitted, end if first is None else first))
+        if first is not None:
+            phases.append(Phase("decode", first, times.last_token))
+    return phases
 
 
 def _reason(state: SequenceState) -> str:

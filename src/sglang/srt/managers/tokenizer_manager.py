@@ -38,6 +38,7 @@ from sglang.srt.managers.token_text import token_text
 if TYPE_CHECKING:
     from sglang.srt.configs.model_config import ModelConfig
     from sglang.srt.metrics.server_metrics import ServerMetrics
+    from sglang.srt.metrics.tracing import RequestTracer
     from sglang.srt.server_args import ServerArgs
     from sglang.srt.tokenizer.tokenizer import Tokenizer
 
@@ -63,6 +64,7 @@ class TokenizerManager:
         max_sequence_tokens: int | None = None,
         on_engine_death: Callable[[str], None] | None = None,
         metrics: ServerMetrics | None = None,
+        tracer: RequestTracer | None = None,
     ) -> None:
         """``max_sequence_tokens`` is what the engine's memory holds, if that may be less than
         the model's context. ``on_engine_death`` is called once, on the loop, with the reason.
@@ -90,7 +92,7 @@ class TokenizerManager:
         self._controls: dict[int, asyncio.Future[ControlReply]] = {}
         self._next_control = 0
         self._receiver: asyncio.Task[None] | None = None
-        self._watch = RequestWatch(server_args, metrics)
+        self._watch = RequestWatch(server_args, metrics, tracer)
         self._state_report: asyncio.Task[dict[str, Any]] | None = None
 
     # ------------------------------------------------------------------ life
@@ -108,6 +110,7 @@ class TokenizerManager:
         self._die_of("the server is shutting down")
         self._builder.close()
         self._engine.close()
+        await asyncio.to_thread(self._watch.close)
 
     async def drain(self, timeout: float) -> bool:
         """Take no new requests and wait until all have ended.

@@ -6,19 +6,23 @@ import dataclasses
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.configs.gguf_file import is_gguf
 from sglang.srt.configs.model_config import load_model_config
+from sglang.srt.configs.stored_quantization import StoredQuantization
 from sglang.srt.managers.engine_setup import Engine
 from sglang.srt.managers.io_struct import ControlReply, UpdateWeights
 from sglang.srt.model_loader.checkpoint import open_checkpoint
 from sglang.srt.models.decoder import Decoder
 from sglang.srt.models.decoder_config import DecoderConfig
-from sglang.srt.models.load import load_model, load_pooled_model
+from sglang.srt.models.load import choose_model_class, load_model, load_pooled_model
 from sglang.srt.models.registry import ModelRegistry
+from sglang.srt.models.transformers_class import config_facts
+from sglang.srt.models.transformers_model import TransformersModel
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +71,10 @@ def update_weights(engine: Engine, model_path: str, load_format: str) -> str | N
     except (ModelLoadError, ValueError, OSError) as error:
         return f"Failed to get weights iterator: {error}."
     try:
-        check_same_model(engine, model_path)
-        config = dataclasses.replace(engine.config, model_path=model_path)
+        stored = check_same_model(engine, model_path)
+        config = dataclasses.replace(
+            engine.config, model_path=model_path, stored_quantization=stored
+        )
         load: Callable[..., Any] = load_model if config.is_generation else load_pooled_model
         model = load(config, device=runner.device, kernels=runner.kernels, load_format=load_format)
         engine.scheduler.memory.cache.flush()
@@ -83,30 +89,37 @@ def update_weights(engine: Engine, model_path: str, load_format: str) -> str | N
     return None
 
 
-def check_same_model(engine: Engine, model_path: str) -> None:
+def check_same_model(engine: Engine, model_path: str) -> StoredQuantization | None:
     """Whether the folder's config.json, if it has one, describes the model that is served.
 
-    Raises ModelLoadError naming what differs. Shapes and names of the tensors are checked when they
+    Returns how its weights are quantized; without that file as those that are served. Raises
+    ModelLoadError naming what differs. Shapes and names of the tensors are checked when they
     are read; this finds what they do not show, such as the base of the rotary embedding.
     """
-    if not (Path(model_path) / "config.json").is_file():
-        return
     served, override = engine.config, engine.args.json_model_override_args
+    if not (is_gguf(Path(model_path)) or (Path(model_path) / "config.json").is_file()):
+        return served.stored_quantization
     found = load_model_config(
         model_path, json_model_override_args=override, is_embedding=engine.args.is_embedding
     )
     if found.architectures != served.architectures:
         kinds = [", ".join(config.architectures) for config in (found, served)]
         raise ModelLoadError(f"{model_path} is a {kinds[0]}, and a {kinds[1]} is served")
-    if found.hf_config.get("quantization_config"):
-        raise ModelLoadError(f"{model_path}: quantized checkpoints are not implemented yet")
     if found.pooling != served.pooling:
         raise ModelLoadError(f"{model_path} has {found.pooling}, and {served.pooling} is served")
+    if served.is_generation and choose_model_class(served) is TransformersModel:
+        _check_same_facts(model_path, config_facts(found), config_facts(served))
+        return found.stored_quantization
     model_class, _ = ModelRegistry.resolve_pooled(served.architectures)
     if not issubclass(model_class, Decoder):  # an external model, whose tensors must do
-        return
+        return found.stored_quantization
     ours = _facts(model_class.parse_config(served.text_config))
     theirs = _facts(model_class.parse_config(found.text_config))
+    _check_same_facts(model_path, theirs, ours)
+    return found.stored_quantization
+
+
+def _check_same_facts(model_path: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     for name, value in ours.items():
         if theirs[name] != value:
             raise ModelLoadError(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from sglang.srt.kernels.kv_cache import KVCache, bytes_per_head
+from sglang.srt.kernels.kv_cache import KVCache, bytes_per_head, latent_cache
 
 
 class KVPool:
@@ -24,16 +24,24 @@ class KVPool:
         head_dim: int,
         dtype: torch.dtype,
         allocate: Callable[[tuple[int, ...], torch.dtype], torch.Tensor],
+        latent_dim: int = 0,
     ) -> None:
         """``dtype`` is that of the elements, one that ``KVCache`` knows.
 
         ``allocate(shape, dtype)`` gives uninitialised memory on the model's device.
+        ``latent_dim``: see ``models.interface.Transformer``.
         """
         shape = (num_slots, num_kv_heads, head_dim)
         self.num_slots = num_slots
         self.dtype = dtype
+        self.slot_bytes = self.bytes_per_slot(num_layers, num_kv_heads, head_dim, dtype, latent_dim)
+        """Of one slot over all layers."""
         self.layers: list[KVCache] = []
         for _ in range(num_layers):
+            if latent_dim:
+                scale = allocate(shape[:2], torch.float32) if dtype == torch.int8 else None
+                self.layers.append(latent_cache(allocate(shape, dtype), latent_dim, scale))
+                continue
             k, v = allocate(shape, dtype), allocate(shape, dtype)
             if dtype == torch.int8:
                 scales = allocate(shape[:2], torch.float32), allocate(shape[:2], torch.float32)
@@ -48,7 +56,8 @@ class KVPool:
 
     @staticmethod
     def bytes_per_slot(
-        num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype
+        num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype, latent_dim: int = 0
     ) -> int:
         """Memory that one token takes over all layers."""
-        return 2 * num_layers * num_kv_heads * bytes_per_head(head_dim, dtype)
+        kept = 1 if latent_dim else 2
+        return kept * num_layers * num_kv_heads * bytes_per_head(head_dim, dtype)

@@ -14,6 +14,8 @@ class SlotTable:
 
     def __init__(self, num_rows: int, width: int) -> None:
         self.slots = np.zeros((num_rows, width), dtype=np.int32)
+        self.revisions = np.zeros(num_rows, dtype=np.int64)
+        """Changes when a row changes in another way than that slots are added at its end."""
         self._free = list(range(num_rows - 1, -1, -1))
 
     @property
@@ -26,7 +28,9 @@ class SlotTable:
         Raises:
             IndexError: all rows are taken.
         """
-        return self._free.pop()
+        row = self._free.pop()
+        self.revisions[row] += 1
+        return row
 
     def free(self, row: int) -> None:
         self._free.append(row)

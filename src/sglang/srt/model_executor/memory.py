@@ -1,10 +1,6 @@
-"""How much memory there is, and how many KV slots that makes."""
+"""How many KV slots the free memory makes."""
 
 from __future__ import annotations
-
-from pathlib import Path
-
-import torch
 
 DEFAULT_CPU_FRACTION = 0.4
 """Share of the free RAM that the KV pool may grow to; the rest is for the user's programs."""
@@ -15,17 +11,6 @@ DEFAULT_CPU_CONTEXTS = 16
 """On a CPU the pool holds at most this many full contexts unless told otherwise."""
 
 MIN_CPU_SLOTS = 1 << 17
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can be taken without swapping, respecting the container's limit."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    available = _meminfo()["MemAvailable"]
-    limit, used = _read_int("/sys/fs/cgroup/memory.max"), _read_int("/sys/fs/cgroup/memory.current")
-    if limit is not None and used is not None:
-        available = min(available, limit - used)
-    return max(available, 0)
 
 
 def choose_num_slots(
@@ -62,17 +47,3 @@ def choose_num_slots(
             f"and --mem-fraction-static is {fraction:.2f}"
         )
     return slots
-
-
-def _meminfo() -> dict[str, int]:
-    """/proc/meminfo in bytes."""
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
-    return {fields[0].rstrip(":"): int(fields[1]) * 1024 for fields in lines if len(fields) == 3}
-
-
-def _read_int(path: str) -> int | None:
-    try:
-        text = Path(path).read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None

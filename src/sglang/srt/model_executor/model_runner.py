@@ -84,8 +84,9 @@ class ModelRunner:
         scored = [j for j, r in enumerate(requests) if r.return_logprob]
         # A copy of what the model says: sampling masks the logits of rows with a grammar.
         raw = logits[scored] if scored else None
+        kernels = self.kernels
         tokens: list[int] = sample(
-            logits, plan, self.kernels.best_tokens, self.kernels.mask_tokens
+            logits, plan, kernels.best_tokens, kernels.mask_tokens, kernels.draw_tokens
         ).tolist()
         result.next_tokens = dict(zip(sampling, tokens, strict=True))
         if raw is None:

@@ -15,9 +15,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.configs.gguf_file import is_gguf
 from sglang.srt.configs.json_file import read_json_object
+from sglang.srt.kernels.quantization import QuantizedWeight
+from sglang.srt.model_loader.gguf_checkpoint import GGUFCheckpoint
 
-LOAD_FORMATS = ("auto", "safetensors", "pt", "dummy")
+LOAD_FORMATS = ("auto", "safetensors", "pt", "gguf", "bitsandbytes", "dummy")
 
 _NOT_WEIGHTS = {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scaler.pt"}
 
@@ -27,6 +30,11 @@ class Checkpoint(Protocol):
 
     total_bytes: int
     """Size of the files, for the progress bar; 0 if there are none."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of all tensors, or parts of tensors, that were read so far, as they are stored."""
+        ...
 
     def names(self) -> Iterable[str]:
         """Names of all tensors."""
@@ -47,7 +55,15 @@ class Checkpoint(Protocol):
     def read(self, name: str, expected: tuple[int, ...], dim: int, span: slice) -> torch.Tensor:
         """Elements ``span`` along dimension ``dim``, as they are stored, on the CPU.
 
-        The result may be a view of the mapped file: copy it before the checkpoint is closed.
+        A tensor without dimensions is read with ``dim`` 0 and any span. The result may be a view
+        of the mapped file: copy it before the checkpoint is closed.
+        """
+        ...
+
+    def read_quantized(self, name: str) -> torch.Tensor | QuantizedWeight | None:
+        """The whole of a matrix that is stored quantized, None if it is not.
+
+        It is made of integers if these are of a form that the kernels have.
         """
         ...
 
@@ -57,7 +73,7 @@ class Checkpoint(Protocol):
 
 
 def open_checkpoint(model_path: str, load_format: str = "auto") -> Checkpoint:
-    """Open the weights in the folder ``model_path``.
+    """Open the weights in the folder, or the GGUF file, ``model_path``.
 
     ``auto`` takes safetensors if there are any, else ``.bin`` files. Raises ModelLoadError for
     missing or damaged files, ValueError for an unknown ``load_format``.
@@ -67,17 +83,23 @@ def open_checkpoint(model_path: str, load_format: str = "auto") -> Checkpoint:
     if load_format == "dummy":
         return DummyCheckpoint()
     folder = Path(model_path)
-    if load_format in ("auto", "safetensors"):
+    if is_gguf(folder):
+        if load_format not in ("auto", "gguf"):
+            raise ModelLoadError(f"{folder} is a GGUF file, not of load format '{load_format}'")
+        return GGUFCheckpoint(folder)
+    if load_format in ("auto", "safetensors", "bitsandbytes"):
         files, index = find_weight_files(folder, "model", ("safetensors",))
         if files:
             return SafetensorsCheckpoint(folder, files, index)
-    if load_format in ("auto", "pt"):
+    if load_format in ("auto", "pt", "bitsandbytes"):
         files, index = find_weight_files(folder, "pytorch_model", ("bin", "pt"))
         if files:
             return TorchCheckpoint(folder, files, index)
-    wanted = {"auto": "*.safetensors or *.bin", "pt": "*.bin or *.pt"}.get(
-        load_format, "*.safetensors"
-    )
+    wanted = {
+        "safetensors": "*.safetensors",
+        "pt": "*.bin or *.pt",
+        "gguf": "a GGUF file",
+    }.get(load_format, "*.safetensors or *.bin")
     raise ModelLoadError(f"{folder} has no weights ({wanted}) for load format '{load_format}'")
 
 
@@ -128,6 +150,7 @@ class _Shards:
     def __init__(self, folder: Path, files: list[Path], index: dict[str, str]) -> None:
         self._folder = folder
         self._where: dict[str, Path] = {}
+        self.bytes_read = 0
         self.total_bytes = sum(path.stat().st_size for path in files)
         for path in files:
             for name in self._open(path):
@@ -150,6 +173,13 @@ class _Shards:
     def location(self, name: str) -> str:
         return str(self._where.get(name, self._folder))
 
+    def read_quantized(self, name: str) -> None:
+        return None
+
+    def _counted(self, part: torch.Tensor) -> torch.Tensor:
+        self.bytes_read += part.numel() * part.element_size()
+        return part
+
 
 class SafetensorsCheckpoint(_Shards):
     """One or more ``.safetensors`` files. The library checks offsets and sizes on opening."""
@@ -171,12 +201,14 @@ class SafetensorsCheckpoint(_Shards):
 
     def read(self, name: str, expected: tuple[int, ...], dim: int, span: slice) -> torch.Tensor:
         try:
+            if not self.shape(name, expected):
+                return self._counted(self._files[self._where[name]].get_tensor(name))
             part: torch.Tensor = self._slice(name)[(slice(None),) * dim + (span,)]
         except SafetensorError as error:  # a dtype that torch does not have
             raise ModelLoadError(
                 f"tensor {name} of {self.location(name)} cannot be read: {error}"
             ) from None
-        return part
+        return self._counted(part)
 
     def _slice(self, name: str) -> Any:
         return self._files[self._where[name]].get_slice(name)
@@ -209,7 +241,8 @@ class TorchCheckpoint(_Shards):
         return tuple(self._tensor(name).shape)
 
     def read(self, name: str, expected: tuple[int, ...], dim: int, span: slice) -> torch.Tensor:
-        return self._tensor(name)[(slice(None),) * dim + (span,)]
+        tensor = self._tensor(name)
+        return self._counted(tensor[(slice(None),) * dim + (span,)] if tensor.dim() else tensor)
 
     def _tensor(self, name: str) -> torch.Tensor:
         return self._files[self._where[name]][name]
@@ -240,6 +273,7 @@ class DummyCheckpoint:
     """
 
     total_bytes = 0
+    bytes_read = 0
     _PERIOD = 1_048_573
 
     def names(self) -> Iterable[str]:
@@ -265,6 +299,9 @@ class DummyCheckpoint:
         values = torch.empty(min(size, self._PERIOD)).uniform_(-bound, bound, generator=generator)
         repeats = -(-size // values.numel())
         return values.repeat(repeats)[:size].view(expected)[part]
+
+    def read_quantized(self, name: str) -> None:
+        return None
 
     def close(self) -> None:
         pass

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.configs.gguf_file import find_gguf, is_gguf
 
 USE_MODELSCOPE_ENV = "SGLANG_USE_MODELSCOPE"
 
@@ -42,20 +43,30 @@ def resolve_model_path(
     load_format: str = "auto",
     fetch: Fetch | None = None,
 ) -> str:
-    """The local folder of a model.
+    """The local folder of a model, or its GGUF file.
 
-    A folder is returned as it is. Anything else must be a repository id, which is fetched from
-    ModelScope if the environment sets SGLANG_USE_MODELSCOPE, else from the Hugging Face hub (with
-    the token in HF_TOKEN). ``.bin`` weights are fetched only if there are no safetensors, and no
-    weights at all for ``load_format="dummy"``. ``fetch`` replaces the download.
+    A GGUF file, or the one in a folder that has no other weights or with ``load_format="gguf"``, is
+    returned as it is, and so is a folder. Anything else must be a repository id, which is fetched
+    from ModelScope if the environment sets SGLANG_USE_MODELSCOPE, else from the Hugging Face hub
+    (with the token in HF_TOKEN). ``.bin`` weights are fetched only if there are no safetensors, and
+    no weights at all for ``load_format="dummy"``. ``fetch`` replaces the download.
 
     Raises ModelLoadError with one line that says what was looked for and where.
     """
     path = Path(model_path).expanduser()
     if model_path and path.is_dir():
-        return str(path)
+        return str(_model_in(path, load_format))
     if path.is_file():
-        raise ModelLoadError(f"model path {model_path!r} is a file; the model's folder is needed")
+        if not is_gguf(path):
+            raise ModelLoadError(
+                f"model path {model_path!r} is a file; the model's folder is needed"
+            )
+        return str(path)
+    if load_format == "gguf":
+        raise ModelLoadError(
+            f"model path {model_path!r} is no local GGUF file and no folder with one; download the "
+            "file that you want (hf download REPOSITORY FILE.gguf)"
+        )
     if not _REPOSITORY_ID.fullmatch(model_path) or ".." in model_path:
         raise ModelLoadError(f"model path {model_path!r} is no local folder and no repository id")
     hub, default_fetch = _chosen_hub()
@@ -86,6 +97,20 @@ def resolve_model_path(
     if load_format == "auto" and not any(folder.glob("*.safetensors")):
         folder = get(_BIN_PATTERNS)
     return str(folder)
+
+
+def _model_in(folder: Path, load_format: str) -> Path:
+    """The folder itself, or the GGUF file that is meant by it."""
+    if load_format not in ("gguf", "auto", "dummy"):
+        return folder
+    has_weights = any(any(folder.glob(f"*.{kind}")) for kind in ("safetensors", "bin", "pt"))
+    needs_none = load_format == "dummy" and (folder / "config.json").is_file()
+    if load_format != "gguf" and (has_weights or needs_none):
+        return folder
+    file = find_gguf(folder)
+    if file is None and load_format == "gguf":
+        raise ModelLoadError(f"{folder} has no GGUF file for load format 'gguf'")
+    return file or folder
 
 
 def _chosen_hub() -> tuple[str, Fetch]:

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.kernels.quantization import QuantizedWeight
 from sglang.srt.model_loader.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class WeightReader:
         self._rank = tp_rank
         self._names = frozenset(checkpoint.names())
         self._used: set[str] = set()
-        self._num_bytes = 0
+        self._num_shown = 0
         self._start = time.perf_counter()
         if show_progress is None:
             show_progress = sys.stderr.isatty()
@@ -99,6 +100,10 @@ class WeightReader:
     def has(self, name: str) -> bool:
         """Whether the files hold the tensor ``name`` (made-up weights are in no file)."""
         return name in self._names
+
+    def names(self) -> Sequence[str]:
+        """Names of all tensors in the files, sorted; none where the weights are made up."""
+        return sorted(self._names)
 
     def ignore(self, name: str) -> None:
         """Do not report ``name`` as unexpected."""
@@ -127,6 +132,46 @@ class WeightReader:
             first += shape[0]
         return out
 
+    def read_rows(self, spec: TensorSpec, first: int, count: int) -> torch.Tensor:
+        """Elements ``first`` .. of dimension 0 of a tensor that no ranks share, on the device."""
+        self._check(spec)
+        part = self._part(spec.name, spec.shape, 0, slice(first, first + count))
+        return part.to(device=self.device, dtype=self.dtype)
+
+    def read_stored(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """All of one tensor that the files have, on the CPU in their dtype.
+
+        ``shape`` matters only where weights are made up. The result may be a view of the mapped
+        file, to be copied before the reader is left.
+        """
+        return self._part(name, shape)
+
+    def read_matrix(self, specs: Sequence[TensorSpec]) -> torch.Tensor | QuantizedWeight:
+        """The same of matrices for products: integers where all are stored as such.
+
+        Only integers of a scheme that the kernels know are kept; the rest is converted.
+        """
+        found: list[torch.Tensor | QuantizedWeight] = []
+        for spec in specs:
+            self._check(spec)
+            part = None if self.tp_size > 1 else self._checkpoint.read_quantized(spec.name)
+            if part is None and not found:
+                return self.read_fused(specs)
+            found.append(self.read(spec) if part is None else part)
+            self._note(spec.name)
+        integers = [part for part in found if isinstance(part, QuantizedWeight)]
+        if len(integers) == len(found) and len({part.scheme for part in integers}) == 1:
+            return QuantizedWeight(
+                torch.cat([part.codes for part in integers]),
+                torch.cat([part.scales for part in integers]),
+                integers[0].scheme,
+            )
+        wide = [
+            part.dequantize().to(self.dtype) if isinstance(part, QuantizedWeight) else part
+            for part in found
+        ]
+        return torch.cat(wide).to(self.device)
+
     def finish(self) -> LoadReport:
         """Warn once about tensors that nobody asked for; report time and size."""
         self._bar.close()
@@ -136,7 +181,7 @@ class WeightReader:
         if extra:
             shown = ", ".join(extra[:5]) + (", ..." if len(extra) > 5 else "")
             logger.warning("%d tensors of the checkpoint are not used: %s", len(extra), shown)
-        return LoadReport(time.perf_counter() - self._start, self._num_bytes)
+        return LoadReport(time.perf_counter() - self._start, self._checkpoint.bytes_read)
 
     def __enter__(self) -> WeightReader:
         return self
@@ -177,17 +222,27 @@ class WeightReader:
             )
 
     def _copy(self, spec: TensorSpec, out: torch.Tensor) -> None:
-        checkpoint, name = self._checkpoint, spec.name
         dim = spec.shard_dim or 0
         size = out.shape[dim]
         first = self._rank * size if spec.shard_dim is not None else 0
-        part = checkpoint.read(name, spec.shape, dim, slice(first, first + size))
+        out.copy_(self._part(spec.name, spec.shape, dim, slice(first, first + size)))
+
+    def _part(
+        self, name: str, shape: tuple[int, ...], dim: int = 0, span: slice = slice(None)
+    ) -> torch.Tensor:
+        checkpoint = self._checkpoint
+        part = checkpoint.read(name, shape, dim, span)
         if part.dtype not in _FLOATS:
             raise ModelLoadError(
                 f"tensor {name} has dtype {str(part.dtype).removeprefix('torch.')} in "
-                f"{checkpoint.location(name)}: quantized weights are not implemented yet"
+                f"{checkpoint.location(name)}, but config.json does not say how to read it"
             )
-        out.copy_(part)
+        self._note(name)
+        return part
+
+    def _note(self, name: str) -> None:
+        """``name`` was read."""
         self._used.add(name)
-        self._num_bytes += part.numel() * part.element_size()
-        self._bar.update(part.numel() * part.element_size())
+        done = self._checkpoint.bytes_read
+        self._bar.update(done - self._num_shown)
+        self._num_shown = done

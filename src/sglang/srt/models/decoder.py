@@ -36,6 +36,11 @@ class Decoder:
         raise NotImplementedError
 
     @classmethod
+    def checkpoint_names(cls, reader: WeightReader) -> DecoderNames:
+        """The names in this checkpoint; a family overrides it whose files have several."""
+        return cls.names
+
+    @classmethod
     def from_checkpoint(
         cls,
         config: ModelConfig,
@@ -50,7 +55,7 @@ class Decoder:
                 "positions that the model learned"
             )
         quantization = quantization_named(config.quantization)
-        names, lm_head = cls.names, None
+        names, lm_head = cls.checkpoint_names(reader), None
         if not reader.has(names.embedding) and reader.has(names.without_prefix().embedding):
             names = names.without_prefix()
         weights = DecoderReader(
@@ -58,9 +63,11 @@ class Decoder:
         )
         if config.is_generation:
             table, head = weights.embeddings()
-            lm_head = LMHead(kernels, head, quantization.head if quantization else None)
+            scheme = quantization.head if quantization else None
+            lm_head = LMHead(kernels, head, scheme, weights.head_bias())
         else:
             table = weights.embedding_alone()
+        weights.ignore_predictors(int(config.text_config.get("num_nextn_predict_layers") or 0))
         positions = weights.positions()
         tables = {
             rope: rotary_table(rope, config.context_length, reader.device)
@@ -95,6 +102,7 @@ class Decoder:
         self.num_heads = config.num_heads
         self.num_kv_heads = config.num_kv_heads
         self.head_dim = config.head_dim
+        self.latent_dim = config.mla.latent_dim if config.mla else 0
         self.vocab_size = config.vocab_size
         self._embedding = embedding
         self._positions = positions
@@ -114,7 +122,7 @@ class Decoder:
         residual = self._embed(batch)
         x = self._layers[0].input_norm(residual)
         for index, layer in enumerate(self._layers):
-            attended = self._attention(layer, index, x, batch)
+            attended = layer.attention(x, batch, batch.kv_pool.layers[index])
             if index == self.num_layers - 1:
                 # Nothing reads the other rows any more.
                 attended = gather(attended, batch.logits_rows)
@@ -132,7 +140,11 @@ class Decoder:
         scores, cap = self._lm_head(hidden), self.config.logit_softcap
         if self.config.logit_multiplier != 1:
             scores *= self.config.logit_multiplier
-        return scores.div_(cap).tanh_().mul_(cap) if cap else scores
+        if cap:
+            scores.div_(cap).tanh_().mul_(cap)
+        if self.config.masked_tokens:
+            scores[:, list(self.config.masked_tokens)] = torch.finfo(scores.dtype).min
+        return scores
 
     def _embed(self, batch: ForwardBatch) -> torch.Tensor:
         """What the tokens are at first, [T, H]."""
@@ -142,48 +154,3 @@ class Decoder:
         if self._positions is not None:
             self._kernels.add_scaled(self._positions(batch.positions), residual)
         return residual
-
-    def _attention(
-        self, layer: DecoderLayer, index: int, x: torch.Tensor, batch: ForwardBatch
-    ) -> torch.Tensor:
-        """[T, H] -> [T, Hq * D], before the output projection."""
-        config, kernels = self.config, self._kernels
-        cache = batch.kv_pool.layers[index]
-        qkv = layer.qkv(x)
-        if config.qkv_clip:
-            kernels.clamp(qkv, config.qkv_clip)
-        normed_in_passing = config.qk_norm == "head"
-        if not normed_in_passing and config.qk_norm != "none":
-            self._norm_queries_and_keys(layer, qkv)
-        kernels.rope_and_write_kv(
-            qkv,
-            batch.positions,
-            layer.cos_sin,
-            cache,
-            batch.out_slots,
-            num_heads=self.num_heads,
-            num_kv_heads=self.num_kv_heads,
-            head_dim=self.head_dim,
-            q_norm=layer.q_norm if normed_in_passing else None,
-            k_norm=layer.k_norm if normed_in_passing else None,
-            norm_eps=config.norm_eps,
-            interleaved=config.interleaved_rope,
-        )
-        q = qkv[:, : self.num_heads * self.head_dim].view(-1, self.num_heads, self.head_dim)
-        return kernels.attention(
-            q,
-            cache,
-            batch.attention,
-            scale=config.attention_scale,
-            window=layer.window,
-            softcap=config.attention_softcap,
-        )
-
-    def _norm_queries_and_keys(self, layer: DecoderLayer, qkv: torch.Tensor) -> None:
-        assert layer.q_norm is not None
-        assert layer.k_norm is not None
-        eps, centered = self.config.norm_eps, self.config.norm == "layer"
-        middle = layer.q_norm.numel()
-        end = middle + layer.k_norm.numel()
-        self._kernels.norm_groups(qkv[:, :middle], layer.q_norm, eps, centered=centered)
-        self._kernels.norm_groups(qkv[:, middle:end], layer.k_norm, eps, centered=centered)

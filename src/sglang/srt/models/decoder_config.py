@@ -8,15 +8,20 @@ from typing import Any, Literal
 
 from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.configs.model_config import positive_float, positive_int, rope_parameters
-from sglang.srt.layers.mlp import Activation
+from sglang.srt.kernels.attention_variant import BlockSparsity
+from sglang.srt.kernels.interface import Activation
 from sglang.srt.layers.rotary import RopeConfig, parse_rope
+from sglang.srt.layers.temperature import Temperature
+from sglang.srt.models.mla_config import MLAConfig
+from sglang.srt.models.moe_config import MoEConfig
 
 Block = Literal["pre", "sandwich", "post", "parallel"]
 """Where the norms of a block are, see ``decoder_blocks``."""
 
-QKNorm = Literal["none", "head", "each_head", "whole"]
+QKNorm = Literal["none", "head", "each_head", "whole", "rotated"]
 """Norm of queries and keys before the rotation: an RMS norm of every head with one weight; a norm
-of every head with weights of its own; or one norm over all heads."""
+of every head with weights of its own; one norm over all heads; or an RMS norm of every head without
+weights, in the layers that are rotated."""
 
 _ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu",
@@ -61,21 +66,42 @@ class DecoderConfig:
     """A fused projection has the queries of each key head beside that key and its value."""
     qk_norm: QKNorm = "none"
     qkv_clip: float = 0.0
-    """Bounds the magnitude of queries, keys and values; 0: none."""
+    """Bounds the magnitude of queries, keys and values, normed if they are; 0: none."""
     interleaved_rope: bool = False
     """Neighbours are rotated together instead of the halves of a head."""
     attention_softcap: float = 0.0
+    chunks: tuple[int, ...] = ()
+    """Per layer: a query sees its own chunk of so many positions only; 0, or no tuple: all."""
+    temperatures: tuple[Temperature | None, ...] = ()
+    """Per layer: how queries grow with their position; None, or no tuple: not at all."""
+    slopes: tuple[float, ...] = ()
+    """Per query head: how much a score falls with each position that lies between (ALiBi)."""
+    sinks: bool = False
+    """Each head has a learned score that takes its share of the softmax (gpt-oss)."""
+    sparsities: tuple[BlockSparsity | None, ...] = ()
+    """Per layer: the blocks of positions that are seen; None, or no tuple: all."""
+    mla: MLAConfig | None = None
+    """Latent attention; then ``num_kv_heads`` and ``head_dim`` are those of the rows kept."""
     activation: Activation = "silu"
+    activation_limit: float = 0.0
+    """Of the inputs of a clamped activation."""
     gated_mlp: bool = True
+    moe: MoEConfig | None = None
+    """Mixtures of experts in the place of some MLPs."""
     num_positions: int = 0
     """Rows of a table of learned positions, which is added to the embeddings; 0: there is none."""
     embedding_multiplier: float = 1.0
+    embedding_norm: bool = False
+    """The embeddings are normed before they are used."""
     residual_multiplier: float = 1.0
     """Of what attention and MLP add to the residual."""
     logit_multiplier: float = 1.0
     logit_softcap: float = 0.0
+    masked_tokens: tuple[int, ...] = ()
+    """Rows of the vocabulary that never come."""
     tie_embeddings: bool = False
     """The embedding table also gives the scores of the next token."""
+    head_bias: bool = False
     normalized_head: bool = False
     """The rows of the matrix that gives the scores are used at length one."""
 

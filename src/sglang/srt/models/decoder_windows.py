@@ -10,11 +10,15 @@ from sglang.srt.configs.model_config import positive_int
 from sglang.srt.models.decoder_config import flag, layer_count
 
 
-def qwen_windows(config: Mapping[str, Any]) -> tuple[int, ...]:
+def qwen_windows(
+    config: Mapping[str, Any],
+    slides: Callable[[int, int], bool] = lambda layer, first: layer >= first,
+) -> tuple[int, ...]:
     """Sliding windows of the Qwen families, one a layer.
 
     ``use_sliding_window`` switches ``sliding_window`` on for the layers that ``layer_types`` calls
-    ``sliding_attention``; without that list, for all from ``max_window_layers`` on.
+    ``sliding_attention``; without that list, where ``slides`` says so of the layer and of
+    ``max_window_layers``.
     """
     window = 0
     if flag(config, "use_sliding_window") and config.get("sliding_window", 4096) is not None:
@@ -23,7 +27,7 @@ def qwen_windows(config: Mapping[str, Any]) -> tuple[int, ...]:
     if isinstance(first, bool) or not isinstance(first, int):
         raise ModelLoadError(f"config.json: 'max_window_layers' must be an integer, got {first!r}")
     # A window that is not in use is one of 0, as long as nothing names a layer that slides.
-    return windows_by_layer_type(config, window, lambda layer: window > 0 and layer >= first)
+    return windows_by_layer_type(config, window, lambda layer: window > 0 and slides(layer, first))
 
 
 def windows_by_pattern(

@@ -18,6 +18,9 @@ class Transformer(Protocol):
     num_kv_heads: int
     """Key/value heads held by this rank."""
     head_dim: int
+    latent_dim: int
+    """0, or how many of the ``head_dim`` numbers of a key are its value, so that keys alone are
+    kept (multi-head latent attention). A model without this attribute has 0."""
     vocab_size: int
 
     def forward(self, batch: ForwardBatch) -> torch.Tensor:

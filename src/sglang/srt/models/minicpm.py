@@ -22,12 +22,16 @@ class MiniCPMForCausalLM(Decoder):
 
         The embeddings are tied unless the file says otherwise.
         """
-        facts = parse_decoder(config, default_tied=True)
-        depth = positive_float(config, "scale_depth", 1.0)
-        base = positive_float(config, "dim_model_base", 1.0)
-        return replace(
-            facts,
-            embedding_multiplier=positive_float(config, "scale_emb", 1.0),
-            residual_multiplier=depth / facts.num_layers**0.5,
-            logit_multiplier=base / facts.hidden_size,
-        )
+        return with_multipliers(parse_decoder(config, default_tied=True), config)
+
+
+def with_multipliers(facts: DecoderConfig, config: Mapping[str, Any]) -> DecoderConfig:
+    """``facts`` with the multipliers of the file."""
+    depth = positive_float(config, "scale_depth", 1.0)
+    base = positive_float(config, "dim_model_base", 1.0)
+    return replace(
+        facts,
+        embedding_multiplier=positive_float(config, "scale_emb", 1.0),
+        residual_multiplier=depth / facts.num_layers**0.5,
+        logit_multiplier=base / facts.hidden_size,
+    )

@@ -6,7 +6,10 @@ before the server starts::
     from sglang.srt.models.registry import ModelRegistry
     ModelRegistry.models["MyForCausalLM"] = MyForCausalLM
 
-Its class must implement :class:`sglang.srt.models.interface.CausalLM` and be constructible by
+An installed package can offer classes as well, see :mod:`sglang.srt.models.plugins`. What was
+registered goes before what is offered, and that before what is built in.
+
+A class must implement :class:`sglang.srt.models.interface.CausalLM` and be constructible by
 
     ``from_checkpoint(config: ModelConfig, reader: WeightReader, kernels: Kernels) -> CausalLM``
 
@@ -24,14 +27,20 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, Literal
 
 from sglang.srt.configs.errors import ModelLoadError
+from sglang.srt.models.plugins import find_plugins, load_plugin
 
 _BUILT_IN = {
     "BaiChuanForCausalLM": "baichuan",
     "BaichuanForCausalLM": "baichuan",
+    "BloomForCausalLM": "bloom",
     "ChatGLMForConditionalGeneration": "chatglm",
     "ChatGLMModel": "chatglm",
     "Cohere2ForCausalLM": "cohere",
     "CohereForCausalLM": "cohere",
+    "DbrxForCausalLM": "dbrx",
+    "DeepseekForCausalLM": "deepseek",
+    "DeepseekV2ForCausalLM": "deepseek_v2",
+    "DeepseekV3ForCausalLM": "deepseek_v2",
     "ExaoneForCausalLM": "exaone",
     "GPT2LMHeadModel": "gpt2",
     "GPTBigCodeForCausalLM": "gpt2",
@@ -39,22 +48,42 @@ _BUILT_IN = {
     "Gemma3ForCausalLM": "gemma3",
     "GemmaForCausalLM": "gemma",
     "Glm4ForCausalLM": "glm",
+    "Glm4MoeForCausalLM": "glm4_moe",
+    "Glm4MoeLiteForCausalLM": "glm4_moe_lite",
     "GlmForCausalLM": "glm",
+    "GptOssForCausalLM": "gpt_oss",
+    "Grok1ForCausalLM": "grok",
+    "Grok1ModelForCausalLM": "grok",
     "GraniteForCausalLM": "granite",
+    "GraniteMoeForCausalLM": "granite_moe",
+    "GraniteMoeSharedForCausalLM": "granite_moe",
     "InternLM2ForCausalLM": "internlm2",
+    "Llama4ForCausalLM": "llama4",
     "LlamaForCausalLM": "llama",
+    "MiniCPM3ForCausalLM": "minicpm3",
     "MiniCPMForCausalLM": "minicpm",
     "MistralForCausalLM": "mistral",
+    "MixtralForCausalLM": "mixtral",
     "Olmo2ForCausalLM": "olmo2",
+    "MPTForCausalLM": "mpt",
+    "MptForCausalLM": "mpt",
     "OlmoForCausalLM": "olmo",
+    "OlmoeForCausalLM": "olmoe",
     "Phi3ForCausalLM": "phi3",
+    "Phi3SmallForCausalLM": "phi3small",
+    "PhiMoEForCausalLM": "phimoe",
+    "PhimoeForCausalLM": "phimoe",
     "QWenLMHeadModel": "qwen",
     "Qwen2ForCausalLM": "qwen2",
+    "Qwen2MoeForCausalLM": "qwen2_moe",
     "Qwen3ForCausalLM": "qwen3",
+    "Qwen3MoeForCausalLM": "qwen3_moe",
     "SmolLM3ForCausalLM": "smollm3",
     "StableLMEpochForCausalLM": "stablelm",
     "StableLmForCausalLM": "stablelm",
     "XverseForCausalLM": "xverse",
+    "YoutuForCausalLM": "youtu",
+    "XverseMoeForCausalLM": "xverse",
     "BertModel": "bert",
     "RobertaModel": "bert",
 }
@@ -83,8 +112,15 @@ _POOLED: dict[str, tuple[str, Head]] = {
 """Embedding and reward models: the model that they are made of, and its head."""
 
 
+def pooled_task(architecture: str) -> Literal["embedding", "scores"] | None:
+    """What an architecture is for that generates no text; None for all others."""
+    if architecture not in _POOLED:
+        return None
+    return "embedding" if _POOLED[architecture][1] == "none" else "scores"
+
+
 class ModelTable(MutableMapping[str, type[Any]]):
-    """Architecture name -> model class; built-in classes are imported on access."""
+    """Architecture name -> model class; those that nobody registered are imported on access."""
 
     def __init__(self, built_in: dict[str, str]) -> None:
         """``built_in`` maps a class name to its module in this package."""
@@ -94,6 +130,8 @@ class ModelTable(MutableMapping[str, type[Any]]):
     def __getitem__(self, name: str) -> type[Any]:
         if name in self._classes:
             return self._classes[name]
+        if plugin := find_plugins().get(name):
+            return load_plugin(plugin)
         module = importlib.import_module(f"sglang.srt.models.{self._built_in[name]}")
         model: type[Any] = getattr(module, name)
         return model
@@ -109,13 +147,17 @@ class ModelTable(MutableMapping[str, type[Any]]):
         del table[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._built_in, **self._classes})
+        return iter({**self._built_in, **find_plugins(), **self._classes})
 
     def __len__(self) -> int:
-        return len({**self._built_in, **self._classes})
+        return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._classes or name in self._built_in
+        return name in self._classes or name in self._built_in or name in find_plugins()
+
+    def page_of(self, name: str) -> str:
+        """The module in this package that has the built-in class ``name``."""
+        return self._built_in[name]
 
     def external(self) -> dict[str, type[Any]]:
         """The classes that were registered from outside."""
@@ -132,15 +174,22 @@ class Registry:
         """Names of all architectures, sorted."""
         return sorted({*self.models, *_POOLED})
 
-    def check(self, architectures: Iterable[str]) -> str:
-        """The first of ``architectures`` that is supported; imports nothing.
+    def page_of(self, name: str) -> str:
+        """The module in this package that serves the built-in architecture ``name``."""
+        below, _ = _POOLED.get(name, (name, "none"))
+        return self.models.page_of(below)
 
-        Raises ModelLoadError that lists what is.
-        """
+    def find(self, architectures: Iterable[str]) -> str | None:
+        """The first of ``architectures`` that is supported; imports nothing."""
+        known = (name for name in architectures if name in self.models or name in _POOLED)
+        return next(known, None)
+
+    def check(self, architectures: Iterable[str]) -> str:
+        """As :meth:`find`; raises ModelLoadError that lists what is supported if none is."""
         wanted = list(architectures)
-        for name in wanted:
-            if name in self.models or name in _POOLED:
-                return name
+        name = self.find(wanted)
+        if name is not None:
+            return name
         raise ModelLoadError(
             f"unsupported architecture {', '.join(wanted)}; "
             f"supported are {', '.join(self.supported())}"

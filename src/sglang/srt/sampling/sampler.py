@@ -24,6 +24,7 @@ from sglang.srt.sampling.processed_logits import apply_processors
 from sglang.srt.sampling.sampling_batch import (
     CANDIDATES,
     DrawGroup,
+    DrawTokens,
     Route,
     SamplingBatch,
     make_sampling_batch,
@@ -54,6 +55,7 @@ def sample(
     batch: SamplingBatch,
     best_tokens: BestTokens = best_tokens,
     mask_tokens: MaskTokens = mask_tokens,
+    draw_tokens: DrawTokens | None = None,
 ) -> torch.Tensor:
     """The next token of each row.
 
@@ -64,6 +66,7 @@ def sample(
         batch: Made of the same B rows.
         best_tokens: How to find the best token of each row, which is all that greedy rows need.
         mask_tokens: How to forbid tokens.
+        draw_tokens: How to draw, by the same rules, if not as it is done here.
 
     Returns:
         [B] int64; :data:`INVALID_TOKEN` for a row whose logits hold NaN or +inf or are all
@@ -82,11 +85,12 @@ def sample(
             best, tokens = best_allowed(scores, batch.constrained, best_tokens, mask_tokens)
         else:
             best, tokens = best_tokens(scores)
+        draw = draw_tokens or _draw
         for group in batch.groups:
             if group.rows is None:
-                tokens = _draw(scores, best, group)
+                tokens = draw(scores, best, group)
             else:
-                tokens[group.rows] = _draw(scores, best, group)
+                tokens[group.rows] = draw(scores, best, group)
     return tokens.masked_fill_(~best.isfinite(), INVALID_TOKEN)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -47,6 +47,10 @@ class DrawGroup:
     top_p: torch.Tensor | None
     """[R] float64; None if 1 for all."""
     route: Route
+
+
+DrawTokens = Callable[[torch.Tensor, torch.Tensor, DrawGroup], torch.Tensor]
+"""Tokens [R] int64 of a group, from all logits [B, V] float32 and their row maxima [B]."""
 
 
 @dataclass(slots=True)

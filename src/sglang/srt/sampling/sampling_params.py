@@ -13,7 +13,7 @@ import math
 import numbers
 import reprlib
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -54,28 +54,47 @@ class SamplingParams(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How the tokens of one request are chosen and when they end."""
 
     max_new_tokens: int | None = 128
-    """None: as many as the context holds."""
+    """Tokens that are generated at most; null: as many as the context holds."""
     stop: list[str] = []
+    """Texts that end the answer; they are no part of it."""
     stop_token_ids: list[int] = []
+    """Tokens that end the answer."""
     temperature: float = 1.0
+    """0 takes the likeliest token; higher is more random."""
     top_p: float = 1.0
+    """Sample from the likeliest tokens that together have this probability."""
     top_k: int = -1
-    """-1: the whole vocabulary."""
+    """Sample from so many of the likeliest tokens; -1: the whole vocabulary."""
     min_p: float = 0.0
+    """Sample from tokens at least so likely, as a part of the likeliest one's probability."""
     ignore_eos: bool = False
+    """Go on behind the end-of-text token."""
     skip_special_tokens: bool = True
+    """Leave special tokens out of the text."""
     spaces_between_special_tokens: bool = True
+    """Put spaces between the special tokens in the text."""
     n: int = 1
+    """So many answers to each prompt."""
     json_schema: str | None = None
+    """The answer is JSON that obeys this schema."""
     regex: str | None = None
+    """The answer matches this regular expression."""
     ebnf: str | None = None
+    """The answer obeys this grammar."""
     structural_tag: str | None = None
+    """Parts of the answer between tags obey schemas."""
     frequency_penalty: float = 0.0
+    """Taken from a token's logit for each time that it has been generated."""
     presence_penalty: float = 0.0
+    """Taken from a token's logit once it has been generated."""
     repetition_penalty: float = 1.0
+    """Above 1: tokens of prompt and answer become less likely; below 1: likelier."""
     min_new_tokens: int = 0
+    """Nothing ends the answer before so many tokens."""
     logit_bias: dict[int, float] = {}
+    """Token id -> what is added to its logit, at most 100 in either direction."""
     seed: int | None = None
+    """The same seed gives the same answer, whatever else is running."""
     custom_params: dict[str, Any] | None = None
     """What the request's custom logit processor gets to know of it."""
 
@@ -111,10 +130,10 @@ class SamplingParams(msgspec.Struct, kw_only=True, omit_defaults=True):
             if not isinstance(source, Mapping):
                 _refuse("sampling_params", "an object", source)
             for name, value in source.items():
-                if name not in _PARSERS:
+                if name not in _FIELDS:
                     raise SamplingParamsError(str(name), _unknown(name))
                 if value is not None:
-                    fields[name] = _PARSERS[name](name, value, vocab_size)
+                    fields[name] = _FIELDS[name].parse(name, value, vocab_size)
                 elif name == "max_new_tokens":
                     fields[name] = None
         params = cls(**fields)
@@ -138,11 +157,21 @@ def _check_combinations(params: SamplingParams) -> None:
         )
 
 
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """What each field takes, as a JSON schema; token ids and lengths are bounded further."""
+    return {name: field.schema for name, field in _FIELDS.items()}
+
+
 # --------------------------------------------------------------------------------------
 # One parser a kind of field: (field, value, vocab_size) -> checked value
 # --------------------------------------------------------------------------------------
 
 _Parser = Callable[[str, Any, "int | None"], Any]
+
+
+class _Field(NamedTuple):
+    parse: _Parser
+    schema: dict[str, Any]
 
 
 def _refuse(field: str, limit: str, value: object) -> NoReturn:
@@ -159,7 +188,7 @@ def _shown(value: object) -> str:
 
 def _unknown(name: object) -> str:
     message = f"unknown sampling parameter {_shown(name)}"
-    close = difflib.get_close_matches(name[:64], _PARSERS, n=1) if isinstance(name, str) else []
+    close = difflib.get_close_matches(name[:64], _FIELDS, n=1) if isinstance(name, str) else []
     return f"{message}; did you mean {close[0]!r}?" if close else message
 
 
@@ -186,18 +215,18 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _integer(low: int, high: int) -> _Parser:
+def _integer(low: int, high: int) -> _Field:
     limit = f"an integer between {low} and {high}"
 
     def parse(field: str, value: Any, vocab_size: int | None) -> int:
         number = _as_int(field, value, limit)
         return number if low <= number <= high else _refuse(field, limit, value)
 
-    return parse
+    return _Field(parse, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def _number(low: float, high: float, *, above: bool = False) -> _Parser:
-    """Parser of finite numbers in [low, high], or in (low, high] if ``above``."""
+def _number(low: float, high: float, *, above: bool = False) -> _Field:
+    """Finite numbers in [low, high], or in (low, high] if ``above``."""
     limit = f"a number above {low:g}" if above else f"a number of at least {low:g}"
     limit += f" and at most {high:g}"
 
@@ -207,7 +236,8 @@ def _number(low: float, high: float, *, above: bool = False) -> _Parser:
             _refuse(field, limit, value)
         return number
 
-    return parse
+    lowest = "exclusiveMinimum" if above else "minimum"
+    return _Field(parse, {"type": "number", lowest: low, "maximum": high})
 
 
 def _boolean(field: str, value: Any, vocab_size: int | None) -> bool:
@@ -275,7 +305,6 @@ def _stop_token_ids(field: str, value: Any, vocab_size: int | None) -> list[int]
 def _logit_bias(field: str, value: Any, vocab_size: int | None) -> dict[int, float]:
     if not isinstance(value, Mapping) or len(value) > MAX_LOGIT_BIAS_ENTRIES:
         _refuse(field, f"an object of at most {MAX_LOGIT_BIAS_ENTRIES} token ids", value)
-    parse_bias = _number(-MAX_LOGIT_BIAS, MAX_LOGIT_BIAS)
     biases: dict[int, float] = {}
     for key, bias in value.items():
         token: Any = key
@@ -285,7 +314,7 @@ def _logit_bias(field: str, value: Any, vocab_size: int | None) -> dict[int, flo
         token = _token_id(f"{field} key", token, vocab_size)
         if token in biases:
             raise SamplingParamsError(field, f"{field} names token {token} twice")
-        biases[token] = parse_bias(f"{field}[{token}]", bias, vocab_size)
+        biases[token] = _bias.parse(f"{field}[{token}]", bias, vocab_size)
     return biases
 
 
@@ -307,30 +336,66 @@ def _custom_params(field: str, value: Any, vocab_size: int | None) -> dict[str, 
     return params
 
 
+_bias = _number(-MAX_LOGIT_BIAS, MAX_LOGIT_BIAS)
 _penalty = _number(-MAX_PENALTY, MAX_PENALTY)
+_switch = _Field(_boolean, {"type": "boolean"})
+_expression = _Field(_grammar, {"type": "string", "minLength": 1, "maxLength": MAX_GRAMMAR_CHARS})
+_json_text = _Field(
+    _json_grammar,
+    {
+        "anyOf": [
+            {"type": "string", "minLength": 1, "maxLength": MAX_GRAMMAR_CHARS},
+            {"type": "object"},
+            {"type": "boolean"},
+        ]
+    },
+)
+_stop_string = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS}
+_id = {"type": "integer", "minimum": 0, "maximum": MAX_TOKEN_ID}
 
-_PARSERS: dict[str, _Parser] = {
+_FIELDS: dict[str, _Field] = {
     "max_new_tokens": _integer(0, MAX_TOKENS),
-    "stop": _stop,
-    "stop_token_ids": _stop_token_ids,
+    "stop": _Field(
+        _stop,
+        {
+            "anyOf": [
+                _stop_string,
+                {"type": "array", "items": _stop_string, "maxItems": MAX_STOP_STRINGS},
+            ]
+        },
+    ),
+    "stop_token_ids": _Field(
+        _stop_token_ids, {"type": "array", "items": _id, "maxItems": MAX_STOP_TOKEN_IDS}
+    ),
     "temperature": _number(0.0, MAX_TEMPERATURE),
     "top_p": _number(0.0, 1.0, above=True),
-    "top_k": _top_k,
+    "top_k": _Field(
+        _top_k,
+        {"anyOf": [{"const": -1}, {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K}]},
+    ),
     "min_p": _number(0.0, 1.0),
-    "ignore_eos": _boolean,
-    "skip_special_tokens": _boolean,
-    "spaces_between_special_tokens": _boolean,
+    "ignore_eos": _switch,
+    "skip_special_tokens": _switch,
+    "spaces_between_special_tokens": _switch,
     "n": _integer(1, MAX_N),
-    "json_schema": _json_grammar,
-    "regex": _grammar,
-    "ebnf": _grammar,
-    "structural_tag": _json_grammar,
+    "json_schema": _json_text,
+    "regex": _expression,
+    "ebnf": _expression,
+    "structural_tag": _json_text,
     "frequency_penalty": _penalty,
     "presence_penalty": _penalty,
     # Zero is documented as valid; the sampler takes it as the limit from above.
     "repetition_penalty": _number(0.0, MAX_REPETITION_PENALTY),
     "min_new_tokens": _integer(0, MAX_TOKENS),
-    "logit_bias": _logit_bias,
+    "logit_bias": _Field(
+        _logit_bias,
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[0-9]{1,10}$"},
+            "additionalProperties": _bias.schema,
+            "maxProperties": MAX_LOGIT_BIAS_ENTRIES,
+        },
+    ),
     "seed": _integer(MIN_SEED, MAX_SEED),
-    "custom_params": _custom_params,
+    "custom_params": _Field(_custom_params, {"type": "object", "maxProperties": MAX_CUSTOM_PARAMS}),
 }

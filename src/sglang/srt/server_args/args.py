@@ -166,10 +166,10 @@ class ServerArgs(ServingOptions, ModelOptions):
     # ---- Kernel backend --------------------------------------------------------------
     attention_backend: str = KERNELS.option(
         "auto",
-        "Attention kernels. cpu: C kernels, compiled at first use; torch_native: the plain "
+        "Kernels. cpu: in C, compiled at first use; triton: for GPUs; torch_native: the plain "
         "PyTorch reference. auto takes the fastest that works.",
-        choices=("auto", "cpu", "torch_native"),
-        planned=("flashinfer", "triton"),
+        choices=("auto", "cpu", "triton", "torch_native"),
+        planned=("flashinfer",),
     )
     sampling_backend: str = KERNELS.already(
         "pytorch", "Sampling kernels.", choices=("pytorch",), planned=("flashinfer",)
@@ -232,9 +232,12 @@ class ServerArgs(ServingOptions, ModelOptions):
     disable_jump_forward: bool = DEBUG.option(
         False, "Sample also the tokens that a grammar leaves no choice about."
     )
-    disable_cuda_graph: bool = DEBUG.already(False, "Use no CUDA graphs; so already.")
-    disable_cuda_graph_padding: bool = DEBUG.already(
-        False, "Never pad a batch for a CUDA graph; so already."
+    disable_cuda_graph: bool = DEBUG.option(
+        False, "On a GPU, start each kernel of a decode step by itself. A CPU has no CUDA graphs."
+    )
+    disable_cuda_graph_padding: bool = DEBUG.option(
+        False,
+        "On a GPU, use a CUDA graph only for a batch of just its size. A CPU has no CUDA graphs.",
     )
     disable_outlines_disk_cache: bool = DEBUG.already(
         False, "Keep no grammars on disk; so already."
@@ -242,8 +245,8 @@ class ServerArgs(ServingOptions, ModelOptions):
     disable_custom_all_reduce: bool = DEBUG.already(
         False, "Use no all-reduce kernel of our own; so already."
     )
-    disable_mla: bool = DEBUG.already(
-        False, "Use no multi-head latent attention kernels; so already."
+    disable_mla: bool = DEBUG.planned(
+        False, "Keep keys and values of every head instead of latent rows."
     )
     disable_overlap_schedule: bool = DEBUG.already(
         False, "Do not prepare a batch while another runs; so already."
@@ -253,8 +256,10 @@ class ServerArgs(ServingOptions, ModelOptions):
     )
     enable_nan_detection: bool = DEBUG.planned(False, "Warn when logits are not numbers.")
     enable_p2p_check: bool = DEBUG.planned(False, "Check that GPUs can read each other's memory.")
-    triton_attention_reduce_in_fp32: bool = DEBUG.planned(
-        False, "Keep partial attention results in float32."
+    triton_attention_reduce_in_fp32: bool = DEBUG.option(
+        False,
+        "In Triton kernels, keep what attention found in parts of the KV in float32. Other kernels "
+        "always do.",
     )
 
     # ---- Optimization ----------------------------------------------------------------
@@ -273,11 +278,17 @@ class ServerArgs(ServingOptions, ModelOptions):
     torch_compile_max_bs: int = OPTIMIZATION.planned(
         32, "The largest batch to compile for.", minimum=1
     )
-    cuda_graph_max_bs: int | None = OPTIMIZATION.planned(
-        None, "The largest batch with a CUDA graph.", minimum=1
+    cuda_graph_max_bs: int | None = OPTIMIZATION.option(
+        None,
+        "The largest batch with a CUDA graph; nothing on a CPU.",
+        minimum=1,
+        default_text="256, or --max-running-requests if that is less",
     )
-    cuda_graph_bs: list[int] | None = OPTIMIZATION.planned(
-        None, "The batch sizes with a CUDA graph.", minimum=1
+    cuda_graph_bs: list[int] | None = OPTIMIZATION.option(
+        None,
+        "The batch sizes with a CUDA graph; nothing on a CPU.",
+        minimum=1,
+        default_text="1, 2, 4, and every eighth",
     )
     torchao_config: str = OPTIMIZATION.option(
         "",
@@ -290,8 +301,12 @@ class ServerArgs(ServingOptions, ModelOptions):
         planned=("fp8wo", "fp8dq-per_tensor", "fp8dq-per_row"),
         default_text="none",
     )
-    triton_attention_num_kv_splits: int = OPTIMIZATION.planned(
-        8, "Parts into which Triton kernels split the KV of a sequence.", minimum=1
+    triton_attention_num_kv_splits: int = OPTIMIZATION.option(
+        8,
+        "The most parts into which Triton kernels split the KV of a sequence that decodes; other "
+        "kernels choose for themselves.",
+        minimum=1,
+        maximum=256,
     )
 
     def __new__(cls, *args: Any, **options: Any) -> ServerArgs:

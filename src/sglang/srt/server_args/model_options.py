@@ -15,7 +15,7 @@ class ModelOptions:
 
     model_path: str = MODEL.option(
         None,
-        "The model to serve: a folder, or a name on the Hugging Face hub.",
+        "The model to serve: a folder, a GGUF file, or a name on the Hugging Face hub.",
         aliases=("--model", "-m"),
         default_text="the built-in demo model",
     )
@@ -29,15 +29,24 @@ class ModelOptions:
     )
     load_format: str = MODEL.option(
         "auto",
-        "The format of the weights. auto: safetensors, else PyTorch files. pt: PyTorch files. "
-        "dummy: random weights, to measure speed without a download.",
-        choices=("auto", "safetensors", "pt", "dummy"),
-        planned=("npcache", "sharded_state", "gguf", "bitsandbytes", "layered"),
+        "The format of the weights. auto: a GGUF file if that is the model, safetensors, else "
+        "PyTorch files. pt: PyTorch files. gguf: a GGUF file, or the one in the folder. "
+        "bitsandbytes: as auto, and the checkpoint must be of bitsandbytes. dummy: random weights, "
+        "to measure speed without a download.",
+        choices=("auto", "safetensors", "pt", "gguf", "bitsandbytes", "dummy"),
+        planned=("npcache", "sharded_state", "layered"),
+    )
+    model_impl: str = MODEL.option(
+        "auto",
+        "Whose code runs the model. sglang: ours, or an external class; transformers: the module "
+        "of transformers, with our attention and batching, for any causal language model; auto: "
+        "ours where there is one, else transformers'.",
+        choices=("auto", "sglang", "transformers"),
     )
     trust_remote_code: bool = MODEL.option(
         False,
-        "Run Python code that comes with the tokenizer, where it needs any. A model's own code is "
-        "never run.",
+        "Run Python code that comes with the checkpoint: of its tokenizer, where it needs any, and "
+        "of its model, where that runs through transformers.",
     )
     dtype: str = MODEL.option(
         "auto",
@@ -54,19 +63,22 @@ class ModelOptions:
     quantization: str | None = MODEL.option(
         None,
         "Quantize the weights while loading. w8a8_int8: 8-bit weights with a scale an output "
-        "channel, 8-bit activations with a scale a token (the same as --torchao-config int8dq).",
-        choices=("w8a8_int8",),
-        planned=(
+        "channel, 8-bit activations with a scale a token (the same as --torchao-config int8dq). "
+        "The others say how the checkpoint is quantized already, which is found without them; it "
+        "is an error if it is not.",
+        choices=(
+            "w8a8_int8",
             "fp8",
             "w8a8_fp8",
             "awq",
             "awq_marlin",
             "gptq",
             "gptq_marlin",
-            "marlin",
             "bitsandbytes",
+            "compressed-tensors",
             "gguf",
         ),
+        planned=("marlin",),
         default_text="none",
     )
     context_length: int | None = MODEL.option(

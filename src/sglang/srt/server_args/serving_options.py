@@ -89,12 +89,18 @@ class ServingOptions:
         "when it is first needed; each server needs one of its own.",
         aliases=("--file-storage-path",),
     )
+    file_storage_quota: float | None = API.option(
+        None,
+        "GiB that the files in the storage folder may take. Uploads beyond are refused with 413; "
+        "what batches write is counted, but never refused.",
+        above=0,
+        maximum=1048576,
+        default_text="none",
+    )
     enable_cache_report: bool = API.option(
         False, "Report cached prompt tokens in the usage of OpenAI-compatible answers."
     )
-    strict_model_name: bool = API.planned(
-        False, "Refuse requests that name another model with 404."
-    )
+    strict_model_name: bool = API.option(False, "Refuse requests that name another model with 404.")
     tool_call_parser: str | None = API.option(
         None,
         "How the model writes tool calls.",
@@ -133,8 +139,11 @@ class ServingOptions:
         False, "Log where the time of each request and of the engine's steps goes."
     )
     enable_metrics: bool = LOGGING.option(False, "Export Prometheus metrics at /metrics.")
-    otlp_traces_endpoint: str | None = LOGGING.planned(
-        None, "Where to send OpenTelemetry traces.", default_text="none"
+    otlp_traces_endpoint: str | None = LOGGING.option(
+        None,
+        "Where to send OpenTelemetry traces (OTLP over HTTP), for example http://localhost:4318. "
+        "Needs sglang[tracing].",
+        default_text="none",
     )
     decode_log_interval: int = LOGGING.option(
         40, "Decode steps between two progress lines in the log.", minimum=1

@@ -42,7 +42,6 @@ class IncrementalDetokenizer:
         """``visible_special_ids`` are not skipped in the output in any case."""
         table = tokenizer.token_table
         self._table = table
-        self._skip_special_tokens = skip_special_tokens
         skipped = table.special_ids if skip_special_tokens else frozenset()
         self._skipped = skipped - visible_special_ids
         context = _context(table, prompt_ids, skip_special_tokens)

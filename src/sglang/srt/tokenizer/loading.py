@@ -16,7 +16,9 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as TokenizerCore
 
+from sglang.srt.configs.gguf_file import is_gguf
 from sglang.srt.tokenizer.backends import FastBackend, TransformersBackend
+from sglang.srt.tokenizer.gguf_tokenizer import load_gguf_tokenizer
 from sglang.srt.tokenizer.tokenizer import NAMED_SPECIAL_TOKENS, SpecialTokens, Tokenizer
 
 MODES = ("auto", "slow")
@@ -36,7 +38,7 @@ def load_tokenizer(
     trust_remote_code: bool = False,
     chat_template: str | None = None,
 ) -> Tokenizer:
-    """Load the tokenizer of a checkpoint in a local directory.
+    """Load the tokenizer of a checkpoint in a local directory, or of a GGUF file.
 
     ``mode`` is ``auto`` or ``slow`` (transformers with ``use_fast=False``). ``revision`` and
     ``trust_remote_code`` reach transformers where it is used. ``chat_template`` is Jinja source
@@ -47,9 +49,11 @@ def load_tokenizer(
     folder = Path(path)
     if mode not in MODES:
         raise TokenizerLoadError(f"tokenizer mode {mode!r} is none of {', '.join(MODES)}")
-    if not folder.is_dir():
+    if is_gguf(folder):
+        tokenizer = load_gguf_tokenizer(folder)
+    elif not folder.is_dir():
         raise TokenizerLoadError(f"no tokenizer: {path} is not a directory")
-    if mode == "auto" and (folder / "tokenizer.json").is_file():
+    elif mode == "auto" and (folder / "tokenizer.json").is_file():
         tokenizer = _load_fast(folder)
     else:
         tokenizer = _load_with_transformers(folder, mode, revision, trust_remote_code)

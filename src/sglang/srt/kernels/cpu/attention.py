@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sglang.srt.kernels.attention_variant import PLAIN, AttentionVariant, BlockSparsity
 from sglang.srt.kernels.cpu.checks import DTYPE_CODES, check_indices, describe, row_stride
 from sglang.srt.kernels.cpu.recording import Operation
 from sglang.srt.kernels.kv_cache import KVCache
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from sglang.srt.model_executor.forward_batch import AttentionMeta
 
 MAX_HEAD_DIM = 1024
+SPARSE_BLOCK = 64
+"""The blocks of block-sparse attention are multiples of this."""
 BYTE_CODES = {torch.float8_e5m2: 2, torch.float8_e4m3fn: 3, torch.int8: 4}
 
 # The C structs of the same names: addresses, then int64_t, then double.
 ROPE = Struct("@10P10qd")
-ATTENTION = Struct("@10P8q2d")
+ATTENTION = Struct("@12P14q2d")
 
 
 class AttentionCalls:
@@ -42,7 +45,7 @@ class AttentionCalls:
     ) -> None:
         self._call, self._new, self._fallback = call, new, fallback
         self._rope = Operation(library.rope_and_write_kv, ROPE, counts_rows_at=10)
-        self._attention = Operation(library.attention, ATTENTION, counts_rows_at=10)
+        self._attention = Operation(library.attention, ATTENTION, counts_rows_at=12)
         # The layers of a step share one AttentionMeta: it is checked once.
         self._checked_meta: AttentionMeta | None = None
 
@@ -133,14 +136,23 @@ class AttentionCalls:
         scale: float,
         window: int,
         softcap: float,
+        variant: AttentionVariant = PLAIN,
     ) -> torch.Tensor:
         """See ``interface.Kernels``."""
         dtype = q.dtype
         code, kv_code = DTYPE_CODES.get(dtype), _kv_code(cache, dtype)
         tokens, num_heads, head_dim = q.shape
-        if code is None or kv_code is None or head_dim % 8 or head_dim > MAX_HEAD_DIM:
+        value_dim = cache.v.shape[2]
+        if (
+            code is None
+            or kv_code is None
+            or head_dim % 8
+            or value_dim % 8
+            or head_dim > MAX_HEAD_DIM
+            or (variant.sparsity is not None and variant.sparsity.block_size % SPARSE_BLOCK)
+        ):
             return self._fallback().attention(
-                q, cache, meta, scale=scale, window=window, softcap=softcap
+                q, cache, meta, scale=scale, window=window, softcap=softcap, variant=variant
             )
         token_stride, head_stride, item_stride = q.stride()
         num_kv_heads = cache.k.shape[1]
@@ -158,7 +170,7 @@ class AttentionCalls:
             check_indices("kv_start", meta.kv_start, torch.int64, batch)
             check_indices("kv_len", meta.kv_len, torch.int32, batch)
             self._checked_meta = meta
-        out = self._new("attention", q, tokens, num_heads * head_dim, dtype)
+        out = self._new("attention", q, tokens, num_heads * value_dim, dtype)
         if not self._call(
             self._attention,
             q.data_ptr(),
@@ -168,19 +180,39 @@ class AttentionCalls:
             meta.kv_slots.data_ptr(),
             meta.kv_start.data_ptr(),
             meta.kv_len.data_ptr(),
+            _head_values("slopes", variant.slopes, num_heads),
+            _head_values("sinks", variant.sinks, num_heads),
             batch,
             token_stride,
             num_heads,
             num_kv_heads,
             head_dim,
+            value_dim,
             window,
             code,
             kv_code,
+            variant.chunk,
+            *_pattern(variant.sparsity),
             scale,
             softcap,
         ):
             raise MemoryError(f"no memory for the attention of {tokens} tokens")
         return out
+
+
+def _head_values(name: str, x: torch.Tensor | None, num_heads: int) -> int:
+    """The address of one number a query head; 0 for none."""
+    if x is None:
+        return 0
+    if x.shape != (num_heads,) or x.dtype != torch.float32 or not x.is_contiguous():
+        raise ValueError(f"{name} must be contiguous float32 [{num_heads}], got {describe(x)}")
+    return x.data_ptr()
+
+
+def _pattern(sparsity: BlockSparsity | None) -> tuple[int, int, int, int]:
+    if sparsity is None:
+        return 0, 0, 0, 0
+    return sparsity.block_size, sparsity.local_blocks, sparsity.stride, sparsity.head_step
 
 
 def _kv_code(cache: KVCache, dtype: torch.dtype) -> int | None:
@@ -210,7 +242,9 @@ def _addresses(cache: KVCache) -> tuple[int, int, int, int]:
 
 
 def _check_cache(cache: KVCache, num_kv_heads: int, head_dim: int) -> None:
-    for name, x in (("k", cache.k), ("v", cache.v)):
+    k, v = cache.k, cache.v
+    latent = v.shape[2] < k.shape[2] and v.data_ptr() == k.data_ptr() and v.stride() == k.stride()
+    for name, x in (("k", k),) if latent else (("k", k), ("v", v)):
         shape = x.shape
         if (
             len(shape) != 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 
 import torch
@@ -19,11 +19,13 @@ from sglang.srt.kernels.cpu.activation import ActivationCalls
 from sglang.srt.kernels.cpu.attention import AttentionCalls
 from sglang.srt.kernels.cpu.build import load_library
 from sglang.srt.kernels.cpu.checks import DTYPE_CODES, check_indices, describe, row_stride
+from sglang.srt.kernels.cpu.experts import Allocate, ExpertCalls, pack_experts
 from sglang.srt.kernels.cpu.huge_pages import HugePages
+from sglang.srt.kernels.cpu.latent import LatentCalls
 from sglang.srt.kernels.cpu.norm import NormCalls
 from sglang.srt.kernels.cpu.quantized_linear import QuantizedLinears
 from sglang.srt.kernels.cpu.recording import Counts, NotRecordable, Operation, Recording, Tape
-from sglang.srt.kernels.interface import PackedLinear
+from sglang.srt.kernels.interface import PackedExperts, PackedLinear
 from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme
 from sglang.srt.kernels.reference import ReferenceKernels
 
@@ -45,6 +47,7 @@ class CpuKernels:
     def __init__(self, isa: str = "native") -> None:
         library = load_library(isa)
         self._reference = ReferenceKernels()
+        self.draw_tokens = self._reference.draw_tokens
         library.isa_name.restype = ctypes.c_char_p
         self.isa: str = library.isa_name().decode()
         self.name = f"cpu-c ({self.isa})"
@@ -53,7 +56,7 @@ class CpuKernels:
         self._best_tokens = Operation(library.best_tokens, BEST_TOKENS, counts_rows_at=3)
         self._mask_tokens = Operation(library.mask_tokens, MASK_TOKENS, counts_rows_at=3)
         self._pack_linear = Operation(library.pack_linear, PACK, counts_rows_at=2)
-        self._quantized = QuantizedLinears(library, call=self._call, allocate=self.allocate)
+        self._quantized = QuantizedLinears(library, call=self._call)
         self._replay = library.replay
         self._packed_bytes = library.packed_bytes
         self._packed_bytes.argtypes = [ctypes.c_int64] * 3
@@ -66,10 +69,21 @@ class CpuKernels:
         self.norm_groups, self.add_scaled = norms.norm_groups, norms.add_scaled
         rows = ActivationCalls(library, call=self._call, new=self._new, fallback=self._fallback)
         self.silu_and_mul, self.gelu_and_mul = rows.silu_and_mul, rows.gelu_and_mul
-        self.gelu, self.clamp = rows.gelu, rows.clamp
+        self.gelu, self.clamped_swiglu = rows.gelu, rows.clamped_swiglu
+        self.clamp, self.scale_rows = rows.clamp, rows.scale_rows
         attention = AttentionCalls(library, call=self._call, new=self._new, fallback=self._fallback)
         self.rope_and_write_kv = attention.rope_and_write_kv
         self.attention = attention.attention
+        latent = LatentCalls(
+            library, call=self._call, new=self._new, fallback=self._fallback, work=self._count_work
+        )
+        self.rope_and_write_latent = latent.rope_and_write_latent
+        self.linear_heads = latent.linear_heads
+        experts = ExpertCalls(
+            library, call=self._call, new=self._new, fallback=self._fallback, work=self._count_work
+        )
+        self.route, self.expert_mlp = experts.route, experts.expert_mlp
+        self.add_gated = experts.add_gated
 
     def record(self, function: Callable[[], torch.Tensor], counts: Counts) -> Recording:
         """Note the operations that ``function`` asks for, without doing any, for replay.
@@ -109,6 +123,11 @@ class CpuKernels:
         if self._tape is None:
             return like.new_empty((rows, columns), dtype=dtype)
         return self._tape.new(purpose, rows, columns, dtype)
+
+    def _count_work(self, products: int) -> None:
+        """``products`` multiply-adds per row."""
+        if self._tape is not None:
+            self._tape.work += products
 
     def _fallback(self) -> ReferenceKernels:
         """For what the C code has no path for."""
@@ -190,16 +209,29 @@ class CpuKernels:
         return self._quantized.quantize(weight, scheme, code)
 
     def pack_linear(self, weight: torch.Tensor | QuantizedWeight) -> PackedLinear:
+        return self._pack(weight, self.allocate)
+
+    def pack_experts(
+        self,
+        weights: Iterable[torch.Tensor | QuantizedWeight],
+        count: int,
+        bias: torch.Tensor | None = None,
+    ) -> PackedExperts:
+        return pack_experts(weights, count, bias, pack=self._pack, allocate=self.allocate)
+
+    def _pack(self, weight: torch.Tensor | QuantizedWeight, allocate: Allocate) -> PackedLinear:
+        """In memory from ``allocate``."""
         if isinstance(weight, QuantizedWeight):
-            return self._quantized.pack(weight)
+            return self._quantized.pack(weight, allocate)
         if weight.dim() != 2:
             raise ValueError(f"weight must be [N, K], got {describe(weight)}")
         code = DTYPE_CODES.get(weight.dtype)
         if code is None:
-            return self._fallback().pack_linear(weight)
+            data = allocate(weight.shape, weight.dtype)
+            return self._fallback().pack_linear(data.copy_(weight))
         n, k = weight.shape
         weight = weight.contiguous()
-        data = self.allocate((self._packed_bytes(n, k, code) // weight.itemsize,), weight.dtype)
+        data = allocate((self._packed_bytes(n, k, code) // weight.itemsize,), weight.dtype)
         self._call(self._pack_linear, weight.data_ptr(), data.data_ptr(), n, k, code)
         return PackedLinear(data, n, k)
 
@@ -227,8 +259,7 @@ class CpuKernels:
             bias.shape != (n,) or bias.dtype != dtype or not bias.is_contiguous()
         ):
             raise ValueError(f"bias must be contiguous [{n}] of {dtype}, got {describe(bias)}")
-        if self._tape is not None:
-            self._tape.work += n * k
+        self._count_work(n * k)
         out = self._new("linear", x, rows, n, out_dtype or dtype)
         addresses = (x.data_ptr(), data.data_ptr(), 0 if bias is None else bias.data_ptr())
         sizes = (out.data_ptr(), rows, n, k, stride, code, out_code)

@@ -10,28 +10,27 @@ import torch
 
 from sglang.srt.kernels.cpu.recording import Operation
 from sglang.srt.kernels.interface import PackedLinear
-from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme, check_in_features
+from sglang.srt.kernels.quantization import (
+    QuantizedWeight,
+    WeightScheme,
+    check_in_features,
+    check_integers,
+)
 
 # The C structs of the same names: addresses, then int64_t.
 QUANTIZE_WEIGHT = Struct("@3P4q")
-PACK_QUANTIZED = Struct("@3P3q")
-QUANTIZED_LINEAR = Struct("@4P8q")
+PACK_QUANTIZED = Struct("@3P4q")
+QUANTIZED_LINEAR = Struct("@4P9q")
 
 
 class QuantizedLinears:
     """The part of ``CpuKernels`` that deals with quantized weights.
 
-    ``call`` runs an operation or notes it, ``allocate`` makes room for what stays.
+    ``call`` runs an operation or notes it.
     """
 
-    def __init__(
-        self,
-        library: ctypes.CDLL,
-        *,
-        call: Callable[..., bool],
-        allocate: Callable[[tuple[int, ...], torch.dtype], torch.Tensor],
-    ) -> None:
-        self._call, self._allocate = call, allocate
+    def __init__(self, library: ctypes.CDLL, *, call: Callable[..., bool]) -> None:
+        self._call = call
         self._quantize = Operation(library.quantize_weight, QUANTIZE_WEIGHT, counts_rows_at=3)
         self._pack = Operation(library.pack_quantized, PACK_QUANTIZED, counts_rows_at=3)
         self._products = {
@@ -46,6 +45,7 @@ class QuantizedLinears:
         """``code`` is that of the weight's dtype."""
         n, k = weight.shape
         check_in_features(k)
+        check_integers(scheme)
         weight, group = weight.contiguous(), scheme.group_size
         codes = torch.empty(n, k, dtype=torch.int8)
         if group:
@@ -64,8 +64,15 @@ class QuantizedLinears:
         )
         return QuantizedWeight(codes, scales, scheme)
 
-    def pack(self, weight: QuantizedWeight) -> PackedLinear:
-        """Raises ValueError for codes or scales that are not as ``QuantizedWeight`` says."""
+    def pack(
+        self,
+        weight: QuantizedWeight,
+        allocate: Callable[[tuple[int, ...], torch.dtype], torch.Tensor],
+    ) -> PackedLinear:
+        """In memory from ``allocate``.
+
+        Raises ValueError for codes or scales that are not as ``QuantizedWeight`` says.
+        """
         codes, scales, group = weight.codes, weight.scales, weight.scheme.group_size
         n, k = codes.shape
         check_in_features(k)
@@ -76,11 +83,13 @@ class QuantizedLinears:
                 f"got {codes.dtype} and {scales.dtype} {list(scales.shape)}"
             )
         codes, scales = codes.contiguous(), scales.contiguous()
-        data = self._allocate((self._bytes(n, k, group),), torch.uint8)
-        self._call(self._pack, codes.data_ptr(), scales.data_ptr(), data.data_ptr(), n, k, group)
+        data = allocate((self._bytes(n, k, group),), torch.uint8)
+        addresses = (codes.data_ptr(), scales.data_ptr(), data.data_ptr())
+        self._call(self._pack, *addresses, n, k, group, weight.scheme.floats)
         return PackedLinear(data, n, k, weight.scheme)
 
     def multiply(self, scheme: WeightScheme, *fields: int) -> bool:
-        """``fields`` are those of the C struct but the last two. False if memory is out."""
+        """``fields`` are those of the C struct but the last three. False if memory is out."""
         operation = self._products[scheme.bits]
-        return self._call(operation, *fields, scheme.activation_bits // 8, scheme.group_size)
+        kind = (scheme.activation_bits // 8, scheme.group_size, scheme.floats)
+        return self._call(operation, *fields, *kind)

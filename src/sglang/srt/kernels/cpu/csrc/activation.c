@@ -1,15 +1,6 @@
-/* The activation of an MLP, times the other half of a gated one; and a bound on magnitudes. */
-#include "simd.h"
-
-enum { SILU = 0, GELU_TANH = 1, GELU_ERF = 2 };
-
-/* The argument of activate: x [rows, 2 width] if gated, else [rows, width], with rows x_stride
- * values apart, and out [rows, width]. */
-typedef struct {
-    const void *x;
-    void *out;
-    int64_t rows, width, x_stride, dtype, kind, gated;
-} Gate;
+/* The activation of an MLP, times the other half of a gated one; a bound on magnitudes, and rows
+ * scaled by their positions. */
+#include "activation.h"
 
 /* a Phi(a), with erfc(z) = (A1 t + ... + A5 t^5) exp(-z^2) and t = 1 / (1 + P z) for z >= 0, to 1.5e-7
  * (Abramowitz and Stegun, 7.1.26). The result is max(a, 0) - |a| erfc(|a| / sqrt(2)) / 2. */
@@ -39,6 +30,14 @@ INLINE vf activated(vf a, int kind) {
     return vf_div(a, vf_add(vf_set1(1.0f), e));
 }
 
+/* a / (1 + exp(-1.702 a)) * (b + 1), for a up to the limit and b within it on both sides. */
+INLINE vf clamped_swiglu(vf a, vf b, vf limit) {
+    a = vf_min(limit, a);
+    b = vf_min(limit, vf_max(vf_sub(vf_zero(), limit), b));
+    vf e = vf_exp2(vf_mul(a, vf_set1(-1.702f * LOG2E)));
+    return vf_mul(vf_div(a, vf_add(vf_set1(1.0f), e)), vf_add(b, vf_set1(1.0f)));
+}
+
 INLINE void gate_rows(const Gate *g, long begin, long end, int dtype, int kind) {
     size_t item = dtype_size(dtype);
     bool gated = g->gated;
@@ -47,7 +46,14 @@ INLINE void gate_rows(const Gate *g, long begin, long end, int dtype, int kind) 
         const char *up = gate + g->width * item;
         char *out = (char *)g->out + t * g->width * item;
         for (long c = 0; c < g->width; c += VF_WIDTH) {
-            vf y = activated(row_load(gate, dtype, c, g->width - c), kind);
+            vf y = row_load(gate, dtype, c, g->width - c);
+            if (kind == CLAMPED_SWIGLU) {
+                vf other = row_load(up, dtype, c, g->width - c);
+                row_store(out, dtype, c, g->width - c,
+                          clamped_swiglu(y, other, vf_set1((float)g->limit)));
+                continue;
+            }
+            y = activated(y, kind);
             if (gated) y = vf_mul(y, row_load(up, dtype, c, g->width - c));
             row_store(out, dtype, c, g->width - c, y);
         }
@@ -60,10 +66,12 @@ static void gate_range(const void *context, long begin, long end) {
     if (g->dtype == DTYPE_F32) {
         if (kind == SILU) gate_rows(g, begin, end, DTYPE_F32, SILU);
         else if (kind == GELU_TANH) gate_rows(g, begin, end, DTYPE_F32, GELU_TANH);
+        else if (kind == CLAMPED_SWIGLU) gate_rows(g, begin, end, DTYPE_F32, CLAMPED_SWIGLU);
         else gate_rows(g, begin, end, DTYPE_F32, GELU_ERF);
     } else {
         if (kind == SILU) gate_rows(g, begin, end, DTYPE_BF16, SILU);
         else if (kind == GELU_TANH) gate_rows(g, begin, end, DTYPE_BF16, GELU_TANH);
+        else if (kind == CLAMPED_SWIGLU) gate_rows(g, begin, end, DTYPE_BF16, CLAMPED_SWIGLU);
         else gate_rows(g, begin, end, DTYPE_BF16, GELU_ERF);
     }
 }
@@ -95,5 +103,30 @@ static void clamp_range(const void *context, long begin, long end) {
 
 EXPORT int clamp(const Clamp *k) {
     parallel_ranges(k->rows, 32768 / MAX(k->width, 1), clamp_range, k);
+    return 0;
+}
+
+/* The argument of scale_rows: x [rows, width] with rows stride values apart, changed in place. */
+typedef struct {
+    void *x;
+    const int32_t *positions;
+    const float *table;
+    int64_t rows, width, stride, dtype;
+} ScaleRows;
+
+static void scale_range(const void *context, long begin, long end) {
+    const ScaleRows *s = context;
+    int dtype = (int)s->dtype;
+    for (long t = begin; t < end; t++) {
+        char *row = (char *)s->x + t * s->stride * dtype_size(dtype);
+        vf factor = vf_set1(s->table[s->positions[t]]);
+        for (long c = 0; c < s->width; c += VF_WIDTH)
+            row_store(row, dtype, c, s->width - c,
+                      vf_mul(row_load(row, dtype, c, s->width - c), factor));
+    }
+}
+
+EXPORT int scale_rows(const ScaleRows *s) {
+    parallel_ranges(s->rows, 32768 / MAX(s->width, 1), scale_range, s);
     return 0;
 }

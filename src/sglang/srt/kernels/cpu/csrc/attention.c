@@ -33,6 +33,16 @@ static void merge(const Plan *p, const State *total, const State *segment, long 
     }
 }
 
+/* What a row's scores change by with each position, in units before they are scaled. */
+static void load_slopes(const Plan *p, const Workspace *w, const Task *t, int i) {
+    const Attention *a = p->args;
+    long rows = head_rows(p, t), space = ROUND_UP(rows, w->kernel->together);
+    const float *slopes = a->slopes + (long)(t->head_begin + i) * p->group;
+    double unit = a->softcap > 0 ? 1.0 : a->scale;
+    for (long r = 0; r < space; r++)
+        w->slopes[i * space + r] = (float)(slopes[MIN(r, rows - 1) % p->group] / unit);
+}
+
 /* The token of the batch that query `i` of the task is. */
 static long token_of(const Plan *p, const Task *t, long i) {
     long seq = t->seq;
@@ -48,18 +58,27 @@ static long token_of(const Plan *p, const Task *t, long i) {
 static void load_queries(const Plan *p, Workspace *w, const Task *t) {
     const Attention *a = p->args;
     size_t item = dtype_size((int)a->dtype);
-    long rows = head_rows(p, t);
-    for (long r = 0; r < ROUND_UP(rows, LANES); r++)
+    long rows = head_rows(p, t), position = task_position(p, t);
+    for (long r = 0; r < ROUND_UP(rows, LANES); r++) {
         w->tokens[r] = (int32_t)(MIN(r, rows - 1) / p->group);
+        w->oldest[r] = (int32_t)(oldest_seen(a, position + w->tokens[r]) - position);
+    }
     for (int i = 0; i < t->head_end - t->head_begin; i++) {
         long first = (long)(t->head_begin + i) * p->group;
         for (long r = 0; r < rows; r++) {
             long token = token_of(p, t, r / p->group);
             w->rows[r] = a->q + (token * a->q_stride + (first + r % p->group) * a->head_dim) * item;
         }
+        if (a->slopes) load_slopes(p, w, t, i);
         const Head head = head_of(p, w, t, i, &w->total);
         w->kernel->pack_queries(p, w, &head);
     }
+}
+
+/* 1 / (sum of weights + that of the sink), for weights relative to 2^m. */
+static float share_with_sink(float m, float l, float sink) {
+    float top = MAX(m, sink * LOG2E), weight = exp2_one(m - top);
+    return weight / (l * weight + exp2_one(sink * LOG2E - top));
 }
 
 /* Where rows [first, first + rows) of a state lie. */
@@ -114,12 +133,15 @@ static void store_output(const Plan *p, const Task *t, const State *total) {
         for (long i = 0; i < t->count; i++)
             for (int g = 0; g < p->group; g++, row++) {
                 long token = token_of(p, t, i), head = (long)h * p->group + g;
-                char *to = a->out + (token * a->num_heads + head) * a->head_dim * item;
+                char *to = a->out + (token * a->num_heads + head) * a->value_dim * item;
                 const float *from = total->o + row * p->row_floats;
-                vf scale = vf_set1(1.0f / total->l[row]);
-                for (int c = 0; c < a->head_dim; c += VF_WIDTH) {
+                float share = a->sinks
+                                  ? share_with_sink(total->m[row], total->l[row], a->sinks[head])
+                                  : 1.0f / total->l[row];
+                vf scale = vf_set1(share);
+                for (int c = 0; c < a->value_dim; c += VF_WIDTH) {
                     vf y = vf_mul(vf_load(from + c), scale);
-                    row_store(to, (int)a->dtype, c, a->head_dim - c, y);
+                    row_store(to, (int)a->dtype, c, a->value_dim - c, y);
                 }
             }
 }
@@ -172,6 +194,9 @@ static size_t lay_out(const Plan *p, char *memory, Workspace *w) {
     } while (0)
     TAKE(w->rows, rows);
     TAKE(w->tokens, rows);
+    TAKE(w->oldest, rows);
+    TAKE(w->limits, rows);
+    TAKE(w->slopes, rows);
     TAKE(w->queries, rows * dim * sizeof(float));
     TAKE(w->lanes, rows * dim);
     TAKE(w->keys, BLOCK * dim);
@@ -217,15 +242,18 @@ EXPORT int attention(const Attention *a) {
     size_t head_bytes = a->head_dim * kv_size((int)a->kv_dtype);
     bool readable = a->kv_dtype == DTYPE_BF16 || KV_WIDENS;
     Plan plan = {.args = a,
+                 .heads = (int)a->num_kv_heads,
                  .group = (int)(a->num_heads / a->num_kv_heads),
                  .dot = BF16_DOT && a->dtype == DTYPE_BF16 && readable,
                  .head_bytes = head_bytes,
                  .slot_bytes = a->num_kv_heads * head_bytes,
-                 .row_floats = ROUND_UP(a->head_dim, 2 * VF_WIDTH)};
+                 .head_step = a->num_kv_heads == 1 ? 0 : head_bytes,
+                 .row_floats = ROUND_UP(a->value_dim, 2 * VF_WIDTH)};
     Sharing sharing;
     find_sharing(&plan, &sharing);
     plan.sharing = &sharing;
     int threads = plan_threads(&plan);
+    plan_heads(&plan, threads);
     plan_tasks(&plan, threads); /* counts */
 
     Workspace unused;

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <limits.h>
+
 #include "kv.h"
 
 enum {
@@ -28,9 +30,27 @@ typedef struct {
     const int32_t *q_indptr, *kv_slots;
     const int64_t *kv_start;
     const int32_t *kv_len;
-    int64_t batch, q_stride, num_heads, num_kv_heads, head_dim, window, dtype, kv_dtype;
+    const float *slopes, *sinks; /* per query head, or NULL */
+    int64_t batch, q_stride, num_heads, num_kv_heads, head_dim;
+    int64_t value_dim; /* if less than head_dim, values are the beginnings of keys */
+    int64_t window, dtype, kv_dtype;
+    int64_t chunk;                                 /* 0: none */
+    int64_t sparse_block;                          /* 0: dense; else a multiple of BLOCK */
+    int64_t local_blocks, vertical_stride, head_step; /* of a sparse one */
     double scale, softcap;
 } Attention;
+
+/* The first position that a query at `position` sees, but for what a sparse pattern leaves out. */
+static inline long oldest_seen(const Attention *a, long position) {
+    long oldest = a->window > 0 ? MAX(0, position - a->window + 1) : 0;
+    return a->chunk > 0 ? MAX(oldest, position - position % a->chunk) : oldest;
+}
+
+/* One past the last query that sees `position`. */
+static inline long end_of_seeing(const Attention *a, long position) {
+    long end = a->window > 0 ? position + a->window : LONG_MAX;
+    return a->chunk > 0 ? MIN(end, position - position % a->chunk + a->chunk) : end;
+}
 
 /* The softmax of some rows so far: weighted sum of values, largest score (as a power of 2), sum of
  * weights. */
@@ -76,9 +96,11 @@ typedef struct {
 
 typedef struct {
     const Attention *args;
-    int group;                     /* query heads of a key/value head */
+    int heads;                     /* of keys, or parts of the queries that share the only one */
+    int group;                     /* query heads of each */
     bool dot;                      /* bfloat16 dot products */
     size_t head_bytes, slot_bytes; /* of keys in the cache */
+    size_t head_step;              /* from the keys of a head to those of the next, maybe 0 */
     long row_floats;               /* distance of the rows of a State */
     const Sharing *sharing;
     Task *tasks; /* first those of the runs, which the others wait for */
@@ -112,7 +134,14 @@ typedef struct {
     long position; /* of token 0 */
     State state;
     float *lanes; /* the kernel for many rows: the weighted sums, transposed */
+    /* Of each row, as distances from `position`: the last and the first position that it sees. A
+     * row that sees nothing of the block (`patchy`: there are some) has NOTHING as its last. */
+    const int32_t *tokens, *oldest;
+    bool patchy;
+    const float *slopes; /* of each row, in units of scores before they are scaled; or NULL */
 } Head;
+
+enum { NOTHING = INT32_MIN / 2 };
 
 /* How the rows of a task are computed. */
 typedef struct {
@@ -136,6 +165,9 @@ struct Workspace {
     const Kernel *kernel;
     const char **rows; /* the queries of a head as they were given */
     int32_t *tokens;   /* which token of the task a row of a head is */
+    int32_t *oldest;   /* the first position that it sees, from the task's first on */
+    int32_t *limits;   /* of a sparse pattern: Head.tokens */
+    float *slopes;     /* head by head */
     char *queries;
     bf16 *wide; /* a block of an 8-bit cache as bfloat16: keys, then values */
     float *keys, *values, *scores, *weights; /* of a block */
@@ -149,6 +181,13 @@ static inline long head_rows(const Plan *p, const Task *t) { return t->count * p
 
 static inline long task_rows(const Plan *p, const Task *t) {
     return (t->head_end - t->head_begin) * head_rows(p, t);
+}
+
+/* Where the first of the task's tokens stands in its sequence, of a run's: in one of them. */
+static inline long task_position(const Plan *p, const Task *t) {
+    const Attention *a = p->args;
+    long queries = a->q_indptr[t->seq + 1] - a->q_indptr[t->seq];
+    return a->kv_len[t->seq] - queries + (t->run < 0 ? t->first : 0);
 }
 
 /* Asks for rows [i, i + count) of what is read next at `base`, unless that is NULL. To the second
@@ -175,6 +214,9 @@ const Kernel *kernel_of(const Plan *p, long rows);
 
 /* How many threads the call is worth. */
 int plan_threads(const Plan *p);
+
+/* Divides the queries of an only key/value head where there are fewer tasks than threads. */
+void plan_heads(Plan *p, int threads);
 
 /* Fills tasks and splits, or only counts them where p->tasks is NULL. */
 void plan_tasks(Plan *p, int threads);

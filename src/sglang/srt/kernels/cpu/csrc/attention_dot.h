@@ -48,18 +48,23 @@ INLINE float to_log2(const Attention *a) {
 /* Whether rows of tokens [first, last] see different positions of the block, or not all. */
 INLINE bool is_ragged(const Attention *a, const Block *b, const Head *h, int first, int last) {
     bool all_past = h->position + first >= b->start + BLOCK - 1;
-    bool all_near = a->window <= 0 || h->position + last - a->window < b->start;
-    return !all_past || !all_near;
+    bool all_near = oldest_seen(a, h->position + last) <= b->start;
+    return h->patchy || !all_past || !all_near;
 }
 
-/* Which of positions b->start + column the rows of `tokens` see. */
-INLINE __mmask16 seen(const Attention *a, const Block *b, const Head *h, __m512i tokens,
-                      __m512i column) {
-    __m512i last = _mm512_add_epi32(tokens, _mm512_set1_epi32((int)(h->position - b->start)));
-    __mmask16 mask = _mm512_cmple_epi32_mask(column, last);
-    if (a->window <= 0) return mask;
-    __m512i first = _mm512_sub_epi32(last, _mm512_set1_epi32((int)MIN(a->window, 1 << 30)));
-    return _mm512_mask_cmpgt_epi32_mask(mask, column, first);
+/* Which of positions b->start + column rows see, by their last and oldest (see Head). */
+INLINE __mmask16 seen(const Attention *a, const Block *b, const Head *h, __m512i last,
+                      __m512i oldest, __m512i column) {
+    __m512i distance = _mm512_sub_epi32(column, _mm512_set1_epi32((int)(h->position - b->start)));
+    __mmask16 mask = _mm512_cmple_epi32_mask(distance, last);
+    if (a->window <= 0 && a->chunk <= 0) return mask;
+    return _mm512_mask_cmpge_epi32_mask(mask, distance, oldest);
+}
+
+/* The score of position b->start + column, which lies so many positions before the row's own. */
+INLINE vf sloped(const Block *b, const Head *h, __m512i tokens, __m512i column, vf slope, vf score) {
+    __m512i own = _mm512_add_epi32(tokens, _mm512_set1_epi32((int)(h->position - b->start)));
+    return vf_fma(slope, _mm512_cvtepi32_ps(_mm512_sub_epi32(column, own)), score);
 }
 
 #endif

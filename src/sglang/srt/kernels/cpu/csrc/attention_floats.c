@@ -6,6 +6,7 @@
 
 typedef struct {
     int lo, hi; /* visible columns of the block, lo <= c < hi */
+    long own;   /* the column of the query's own position, in this block or not */
 } Visible;
 
 static void pack_queries(const Plan *p, const Workspace *w, const Head *h) {
@@ -60,11 +61,11 @@ INLINE void pack_values(const Block *b, long dim, int dtype, float *values, long
 #define PACK_CASE(DTYPE)                                      \
     case DTYPE:                                               \
         pack_keys(b, dim, DTYPE, w->keys);                    \
-        pack_values(b, dim, DTYPE, w->values, p->row_floats); \
+        pack_values(b, value_dim, DTYPE, w->values, p->row_floats); \
         break;
 
 static void pack_block(const Plan *p, Workspace *w, const Block *b) {
-    long dim = p->args->head_dim;
+    long dim = p->args->head_dim, value_dim = p->args->value_dim;
     switch (p->args->kv_dtype) {
         PACK_CASE(DTYPE_F32)
         PACK_CASE(DTYPE_BF16)
@@ -90,13 +91,25 @@ static void cap_scores(const Attention *a, float *score, int columns) {
     }
 }
 
-/* Scores [rows][BLOCK] become weights, and m, l and rescale[row] take them in. */
-static void softmax_rows(const Attention *a, float *scores, const Visible *see, int rows,
-                         int columns, float *m, float *l, float *rescale) {
+/* score[c] += slope * (c - own), where `own` is the query's own position. */
+static void slope_scores(float *score, int columns, float slope, long own) {
+    static const float lanes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vf first = vf_load(lanes), by = vf_set1(slope);
+    for (int c = 0; c < columns; c += VF_WIDTH) {
+        vf distance = vf_add(vf_set1((float)(c - own)), first);
+        vf_store(score + c, vf_fma(by, distance, vf_load(score + c)));
+    }
+}
+
+/* Scores [rows][BLOCK] become weights, and m, l and rescale[row] take them in. `slopes` may be
+ * NULL. */
+static void softmax_rows(const Attention *a, float *scores, const Visible *see, const float *slopes,
+                         int rows, int columns, float *m, float *l, float *rescale) {
     vf to_log2 = vf_set1(a->softcap > 0 ? LOG2E : (float)(a->scale * LOG2E));
     for (int r = 0; r < rows; r++) {
         float *score = scores + r * BLOCK;
         if (a->softcap > 0) cap_scores(a, score, columns);
+        if (slopes) slope_scores(score, columns, slopes[r], see[r].own);
         hide(score, see[r], columns);
         vf largest = vf_set1(-INFINITY);
         for (int c = 0; c < columns; c += VF_WIDTH) {
@@ -130,15 +143,17 @@ static void attend_rows(const Plan *p, Workspace *w, const Block *b, const Head 
     Visible see[TILE_ROWS];
     float rescale[ROUND_UP(TILE_ROWS, VF_WIDTH)] = {0};
     for (int i = 0; i < rows; i++) {
-        long mine = h->position + w->tokens[r + i];
-        see[i].hi = (int)MIN(BLOCK, mine - b->start + 1);
-        see[i].lo = a->window > 0 ? (int)MAX(0, mine - a->window + 1 - b->start) : 0;
+        long origin = h->position - b->start;
+        see[i].own = origin + w->tokens[r + i];
+        see[i].hi = (int)MAX(0, MIN(BLOCK, origin + h->tokens[r + i] + 1));
+        see[i].lo = (int)MAX(0, origin + h->oldest[r + i]);
     }
-    int visible = see[rows - 1].hi, columns = ROUND_UP(visible, VF_WIDTH);
+    int visible = (int)MIN(BLOCK, see[rows - 1].own + 1), columns = ROUND_UP(visible, VF_WIDTH);
     product(rows, columns, (const float *)h->queries + r * dim, dim, w->keys, BLOCK, w->scores,
             BLOCK, dim, NULL);
-    softmax_rows(a, w->scores, see, rows, columns, h->state.m + r, h->state.l + r, rescale);
-    product(rows, (int)ROUND_UP(dim, VF_WIDTH), w->scores, BLOCK, w->values, padded,
+    softmax_rows(a, w->scores, see, h->slopes ? h->slopes + r : NULL, rows, columns, h->state.m + r,
+                 h->state.l + r, rescale);
+    product(rows, (int)ROUND_UP(a->value_dim, VF_WIDTH), w->scores, BLOCK, w->values, padded,
             h->state.o + r * padded, padded, visible, rescale);
 }
 
@@ -146,7 +161,8 @@ static void attend_block(const Plan *p, Workspace *w, const Block *b, const Head
     const Attention *a = p->args;
     /* The rows that see any of this block. */
     long from = MAX(0, b->start - h->position) * p->group, to = h->rows;
-    if (a->window > 0) to = MIN(to, (b->start + BLOCK - 1 + a->window - h->position) * p->group);
+    long end = end_of_seeing(a, b->start + BLOCK - 1);
+    if (end < LONG_MAX) to = MIN(to, (end - h->position) * p->group);
     pack_block(p, w, b);
     while (from < to) {
         long groups = (to - from + TILE_ROWS - 1) / TILE_ROWS;

@@ -53,10 +53,17 @@ INLINE void score_chain(int vectors, const char *const *key, const float *querie
     }
 }
 
+/* Which of 16 rows from `row` on see position b->start + column. */
+INLINE __mmask16 lanes_seen(const Attention *a, const Block *b, const Head *h, long row,
+                            int column) {
+    __m512i last = _mm512_loadu_si512(h->tokens + row);
+    return seen(a, b, h, last, _mm512_loadu_si512(h->oldest + row), _mm512_set1_epi32(column));
+}
+
 /* scores[positions][LANES], and the largest of each row. */
 INLINE void lane_scores(int vectors, const Plan *p, const Block *b, const Head *h,
-                        const float *queries, const int32_t *tokens, int positions, bool ragged,
-                        float *scores, vf *largest) {
+                        const float *queries, long row, const int32_t *tokens, int positions,
+                        bool ragged, bool slope, float *scores, vf *largest) {
     const Attention *a = p->args;
     long chunks = a->head_dim / 8;
     for (int v = 0; v < vectors; v++) largest[v] = vf_set1(NO_SCORE);
@@ -84,9 +91,13 @@ INLINE void lane_scores(int vectors, const Plan *p, const Block *b, const Head *
                 vf score = total[k][v];
                 if (b->k_scale) score = vf_mul(score, vf_set1(b->k_scale[i + k]));
                 if (a->softcap > 0) score = cap_score(a, score);
-                if (ragged) {
+                if (slope) {
                     __m512i mine = _mm512_loadu_si512(tokens + v * VF_WIDTH);
-                    __mmask16 mask = seen(a, b, h, mine, _mm512_set1_epi32(i + k));
+                    vf slopes = vf_load(h->slopes + row + v * VF_WIDTH);
+                    score = sloped(b, h, mine, _mm512_set1_epi32(i + k), slopes, score);
+                }
+                if (ragged) {
+                    __mmask16 mask = lanes_seen(a, b, h, row + v * VF_WIDTH, i + k);
                     score = _mm512_mask_blend_ps(mask, vf_set1(NO_SCORE), score);
                 }
                 largest[v] = vf_max(largest[v], score);
@@ -96,8 +107,8 @@ INLINE void lane_scores(int vectors, const Plan *p, const Block *b, const Head *
 }
 
 /* Scores of 16 rows (a column of `scores`) become pairs of bfloat16 weights. */
-INLINE vf lane_weights(const Attention *a, const Block *b, const Head *h, __m512i tokens,
-                       int positions, bool ragged, vf top, const float *scores, float *weights) {
+INLINE vf lane_weights(const Attention *a, const Block *b, const Head *h, long row, int positions,
+                       bool ragged, vf top, const float *scores, float *weights) {
     const __m512i interleaved = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25,
                                                  9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2,
                                                  17, 1, 16, 0);
@@ -110,7 +121,7 @@ INLINE vf lane_weights(const Attention *a, const Block *b, const Head *h, __m512
             vf score = vf_load(scores + (i + k) * LANES);
             weight[k] = weight_of(vf_fma(score, factor, minus_top));
             if (ragged) {
-                __mmask16 mask = seen(a, b, h, tokens, _mm512_set1_epi32(i + k));
+                __mmask16 mask = lanes_seen(a, b, h, row, i + k);
                 weight[k] = _mm512_maskz_mov_ps(mask, weight[k]);
             }
             sum[k] = vf_add(sum[k], weight[k]);
@@ -160,12 +171,12 @@ INLINE void lane_values(int vectors, long dim, const float *values, const float 
 
 /* Rows [row, row + 16 * vectors) of the head. */
 INLINE void lanes_tile(int vectors, const Plan *p, Workspace *w, const Block *b, const Head *h,
-                       long row, int positions, bool ragged, float *lanes) {
+                       long row, int positions, bool ragged, bool slope, float *lanes) {
     const Attention *a = p->args;
     const float *queries = (const float *)h->queries + row * (a->head_dim / 2);
-    const int32_t *tokens = w->tokens + row;
     vf largest[MOST], rescale[MOST];
-    lane_scores(vectors, p, b, h, queries, tokens, positions, ragged, w->scores, largest);
+    lane_scores(vectors, p, b, h, queries, row, w->tokens + row, positions, ragged, slope, w->scores,
+                largest);
     vf factor = vf_set1(to_log2(a));
     for (int v = 0; v < vectors; v++) {
         long left = h->rows - row - v * VF_WIDTH;
@@ -174,13 +185,13 @@ INLINE void lanes_tile(int vectors, const Plan *p, Workspace *w, const Block *b,
         vf old = _mm512_maskz_loadu_ps(rows, m);
         vf top = vf_max(old, vf_mul(largest[v], factor));
         rescale[v] = weight_of(vf_sub(old, top));
-        vf sum = lane_weights(a, b, h, _mm512_loadu_si512(tokens + v * VF_WIDTH), positions, ragged,
-                              top, w->scores + v * VF_WIDTH, w->weights + v * VF_WIDTH);
+        vf sum = lane_weights(a, b, h, row + v * VF_WIDTH, positions, ragged, top,
+                              w->scores + v * VF_WIDTH, w->weights + v * VF_WIDTH);
         _mm512_mask_storeu_ps(m, rows, top);
         vf before = _mm512_maskz_loadu_ps(rows, l);
         _mm512_mask_storeu_ps(l, rows, vf_add(vf_mul(before, rescale[v]), sum));
     }
-    lane_values(vectors, a->head_dim, w->values, w->weights, positions / 2, rescale, lanes);
+    lane_values(vectors, a->value_dim, w->values, w->weights, positions / 2, rescale, lanes);
 }
 
 /* Positions 2i and 2i + 1 side by side: [positions / 2][dim] pairs. */
@@ -205,38 +216,43 @@ static void pack_values(const Block *b, long dim, int positions, float *values) 
     }
 }
 
+enum { EVEN, RAGGED, SLOPED, KINDS }; /* what rows see of a block: all, not all, by distance */
+
+#define LANES_CASE(VECTORS, KIND)                                                            \
+    case (VECTORS) * KINDS + (KIND):                                                         \
+        lanes_tile(VECTORS, p, w, &block, h, row, positions, (KIND) != EVEN, (KIND) == SLOPED, \
+                   lanes);                                                                   \
+        break;
+#define LANES_CASES(VECTORS) \
+    LANES_CASE(VECTORS, EVEN) LANES_CASE(VECTORS, RAGGED) LANES_CASE(VECTORS, SLOPED)
+
 static void attend_block(const Plan *p, Workspace *w, const Block *b, const Head *h) {
     const Attention *a = p->args;
     float *lanes = h->lanes;
     long past = h->position + w->tokens[h->rows - 1] - b->start + 1;
-    pack_values(b, a->head_dim, (int)ROUND_UP(MIN(BLOCK, past), KEYS), w->values);
+    pack_values(b, a->value_dim, (int)ROUND_UP(MIN(BLOCK, past), KEYS), w->values);
     Block block = *b;
-    for (long row = 0; row < h->rows; row += LANES, lanes += LANES * a->head_dim) {
+    for (long row = 0; row < h->rows; row += LANES, lanes += LANES * a->value_dim) {
         long rows = MIN(LANES, h->rows - row);
         int first = w->tokens[row], last = w->tokens[row + rows - 1];
         long visible = MIN(BLOCK, h->position + last - b->start + 1);
         if (visible <= 0) continue;
-        if (a->window > 0 && h->position + first - a->window >= b->start + BLOCK - 1) continue;
+        if (oldest_seen(a, h->position + first) >= b->start + BLOCK) continue;
         int positions = (int)ROUND_UP(visible, KEYS);
-        bool ragged = is_ragged(a, b, h, first, last);
-        switch ((rows + VF_WIDTH - 1) / VF_WIDTH * 2 + ragged) {
-            case 2: lanes_tile(1, p, w, &block, h, row, positions, false, lanes); break;
-            case 3: lanes_tile(1, p, w, &block, h, row, positions, true, lanes); break;
-            case 4: lanes_tile(2, p, w, &block, h, row, positions, false, lanes); break;
-            case 5: lanes_tile(2, p, w, &block, h, row, positions, true, lanes); break;
-            case 6: lanes_tile(3, p, w, &block, h, row, positions, false, lanes); break;
-            case 7: lanes_tile(3, p, w, &block, h, row, positions, true, lanes); break;
+        int kind = h->slopes ? SLOPED : is_ragged(a, b, h, first, last) ? RAGGED : EVEN;
+        switch ((rows + VF_WIDTH - 1) / VF_WIDTH * KINDS + kind) {
+            LANES_CASES(1) LANES_CASES(2) LANES_CASES(3)
         }
         block.next_k = NULL; /* asked for */
     }
 }
 
 static void clear_lanes(const Plan *p, const Head *h) {
-    memset(h->lanes, 0, ROUND_UP(h->rows, LANES) * p->args->head_dim * sizeof(float));
+    memset(h->lanes, 0, ROUND_UP(h->rows, LANES) * p->args->value_dim * sizeof(float));
 }
 
 static void transpose_lanes(const Plan *p, const Head *h) {
-    long dim = p->args->head_dim;
+    long dim = p->args->value_dim;
     for (long row = 0; row < h->rows; row += TRANSPOSED) {
         const float *lanes = h->lanes + row / LANES * LANES * dim + row % LANES;
         int rows = (int)MIN(TRANSPOSED, h->rows - row);

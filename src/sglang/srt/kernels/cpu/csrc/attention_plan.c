@@ -6,6 +6,7 @@ enum {
     PACK_COST = 8,            /* packing a block costs about as much as this many rows */
     TASKS_PER_THREAD = 4,     /* at least, so that the last ones to end do not wait long */
     SERIAL_COST = 256,        /* some 20 us: not worth waking threads for */
+    LEAST_HEADS = 8,          /* of queries that share a head, and are not divided further */
     MAX_PARTIAL_ROWS = 65536, /* bounds the memory of splits */
 };
 
@@ -28,15 +29,15 @@ static long total_cost(const Plan *p, bool runs) {
     long cost = 0;
     for (int i = 0; runs && i < p->sharing->run_count; i++) {
         const Run *run = p->sharing->runs + i;
-        cost += run->segments * segment_cost(run->count * p->group) * a->num_kv_heads;
+        cost += run->segments * segment_cost(run->count * p->group) * p->heads;
     }
     for (long b = 0; !runs && b < a->batch; b++) {
         const Run *run = run_of(p, b);
         long queries = a->q_indptr[b + 1] - a->q_indptr[b];
-        long seen = a->window > 0 ? MIN(a->kv_len[b], a->window + queries) : a->kv_len[b];
+        long seen = a->kv_len[b] - oldest_seen(a, a->kv_len[b] - queries);
         if (run) seen -= run->segments * SEGMENT;
         long tiles = (queries + tile_tokens(p) - 1) / tile_tokens(p);
-        cost += (seen / BLOCK + 1) * (queries * p->group + tiles * PACK_COST) * a->num_kv_heads;
+        cost += (seen / BLOCK + 1) * (queries * p->group + tiles * PACK_COST) * p->heads;
     }
     return cost;
 }
@@ -44,20 +45,19 @@ static long total_cost(const Plan *p, bool runs) {
 /* One tile of query tokens, all heads: together where they fit, because a token's heads lie side
  * by side; spread first over segments and then over heads where they cost more than `limit`. */
 static void plan_tile(Plan *p, Task tile, long limit) {
-    const Attention *a = p->args;
     long begin = tile.segment_begin, end = tile.segment_end;
     long rows = tile.count * p->group, each = end - begin;
     long padded = ROUND_UP(rows, kernel_of(p, rows)->together);
-    long heads = MIN(a->num_kv_heads, MAX(1, TASK_ROWS / padded));
+    long heads = MIN(p->heads, MAX(1, TASK_ROWS / padded));
     if (heads * each * segment_cost(rows) > limit) {
-        long partial_rows = rows * each * a->num_kv_heads;
+        long partial_rows = rows * each * p->heads;
         if (each > 1 && p->partial_rows + partial_rows <= MAX_PARTIAL_ROWS)
             each = MAX(1, limit / (heads * segment_cost(rows)));
         heads = MIN(heads, MAX(1, limit / (each * segment_cost(rows))));
     }
     bool split = each < end - begin;
-    for (int head = 0; head < a->num_kv_heads; head += heads) {
-        int head_end = (int)MIN(head + heads, a->num_kv_heads);
+    for (int head = 0; head < p->heads; head += heads) {
+        int head_end = (int)MIN(head + heads, p->heads);
         if (split) {
             if (p->tasks)
                 p->splits[p->split_count] = (Split){begin, end, p->partial_rows,
@@ -80,6 +80,19 @@ static void plan_tile(Plan *p, Task tile, long limit) {
 
 int plan_threads(const Plan *p) {
     return total_cost(p, true) + total_cost(p, false) < SERIAL_COST ? 1 : parallel_threads();
+}
+
+void plan_heads(Plan *p, int threads) {
+    const Attention *a = p->args;
+    if (a->num_kv_heads > 1 || threads == 1) return;
+    long tasks = 0;
+    for (long b = 0; b < a->batch; b++) {
+        long queries = a->q_indptr[b + 1] - a->q_indptr[b];
+        long segments = (a->kv_len[b] - oldest_seen(a, a->kv_len[b] - queries)) / SEGMENT + 1;
+        tasks += (queries + tile_tokens(p) - 1) / tile_tokens(p) * segments;
+    }
+    for (int n = 2; n * LEAST_HEADS <= a->num_heads && tasks * p->heads < threads; n++)
+        if (a->num_heads % n == 0) p->heads = n, p->group = (int)a->num_heads / n;
 }
 
 /* Up to this cost a task is not divided. */
@@ -106,7 +119,7 @@ static void plan_sequence(Plan *p, int seq, long limit) {
     if (queries == 0) return;
     /* The longest first: the last tokens of a prompt see the most. */
     for (long first = (queries - 1) / tokens * tokens; first >= 0; first -= tokens) {
-        long oldest = a->window > 0 ? MAX(0, position + first - a->window + 1) : 0;
+        long oldest = oldest_seen(a, position + first);
         Task tile = {.seq = seq, .run = -1, .first = first, .count = MIN(tokens, queries - first)};
         tile.segment_begin = run ? run->segments : oldest / SEGMENT;
         tile.segment_end = (position + first + tile.count - 1) / SEGMENT + 1;

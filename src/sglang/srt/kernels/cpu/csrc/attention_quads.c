@@ -67,6 +67,17 @@ INLINE vf spread(const float *four, __mmask8 rows) {
     return _mm512_permutexvar_ps(spread_index(), _mm512_castps128_ps512(x));
 }
 
+INLINE __m512i spread_numbers(const int32_t *four) {
+    __m128i x = _mm_loadu_si128((const __m128i *)four);
+    return _mm512_permutexvar_epi32(spread_index(), _mm512_castsi128_si512(x));
+}
+
+/* The columns of the block that vector i of scores is of. */
+INLINE __m512i quad_columns(int i) {
+    return _mm512_add_epi32(_mm512_set1_epi32(i * QUAD),
+                            _mm512_broadcast_i32x4(_mm_set_epi32(3, 2, 1, 0)));
+}
+
 INLINE __m128 gather_quarters(vf x) {
     const __m512i index = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
     return _mm512_castps512_ps128(_mm512_permutexvar_ps(index, x));
@@ -86,12 +97,12 @@ INLINE vf quarter_sum(vf x) {
 /* Scores become bfloat16 weights: of 4 rows x 4 positions in each vector of 32 bytes. `row` is the
  * first of the four. */
 INLINE void quad_softmax(const Plan *p, const Workspace *w, const Block *b, const Head *h, long row,
-                         __mmask8 rows, int vectors, bool ragged, vf *scores, __m256i *weights,
-                         float *rescale) {
+                         __mmask8 rows, int vectors, bool ragged, bool slope, vf *scores,
+                         __m256i *weights, float *rescale) {
     const Attention *a = p->args;
-    __m512i tokens = _mm512_permutexvar_epi32(
-        spread_index(),
-        _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(w->tokens + row))));
+    __m512i tokens = spread_numbers(w->tokens + row), last = spread_numbers(h->tokens + row);
+    __m512i oldest = spread_numbers(h->oldest + row);
+    vf slopes = slope ? spread(h->slopes + row, rows) : vf_zero();
     __mmask16 mask[VECTORS];
     vf largest = vf_set1(NO_SCORE);
     for (int i = 0; i < vectors; i++) {
@@ -101,10 +112,9 @@ INLINE void quad_softmax(const Plan *p, const Workspace *w, const Block *b, cons
             score = vf_mul(score, _mm512_broadcast_f32x4(scale));
         }
         if (a->softcap > 0) score = cap_score(a, score);
+        if (slope) score = sloped(b, h, tokens, quad_columns(i), slopes, score);
         if (ragged) {
-            __m512i column = _mm512_add_epi32(
-                _mm512_set1_epi32(i * QUAD), _mm512_broadcast_i32x4(_mm_set_epi32(3, 2, 1, 0)));
-            mask[i] = seen(a, b, h, tokens, column);
+            mask[i] = seen(a, b, h, last, oldest, quad_columns(i));
             score = _mm512_mask_blend_ps(mask[i], vf_set1(NO_SCORE), score);
         }
         largest = vf_max(largest, score);
@@ -178,8 +188,8 @@ INLINE void quad_values(int rows, int halves, const Block *b, const char *v, __m
 
 static void add_values(const Plan *p, const Block *b, int rows, const __m256i *weights, int vectors,
                        float *o, const float *rescale) {
-    for (long c = 0; c < p->args->head_dim; c += 64) {
-        long left = MIN(64, p->args->head_dim - c);
+    for (long c = 0; c < p->args->value_dim; c += 64) {
+        long left = MIN(64, p->args->value_dim - c);
         int halves = left > 32 ? 2 : 1;
         long last = left - 32 * (halves - 1);
         __mmask32 tail = (__mmask32)(((uint64_t)1 << last) - 1);
@@ -204,13 +214,16 @@ static void attend_block(const Plan *p, Workspace *w, const Block *b, const Head
         int first = w->tokens[row], last = w->tokens[row + rows - 1];
         long visible = MIN(BLOCK, h->position + last - b->start + 1);
         if (visible <= 0) continue;
-        if (a->window > 0 && h->position + first - a->window >= b->start + BLOCK - 1) continue;
+        if (oldest_seen(a, h->position + first) >= b->start + BLOCK) continue;
         int positions = (int)ROUND_UP(visible, STEP), vectors = positions / QUAD;
         const char *queries = h->queries + row * a->head_dim * sizeof(bf16);
         bool ragged = is_ragged(a, b, h, first, last);
         __mmask8 mask = (__mmask8)((1 << rows) - 1);
         quad_scores(&block, queries, a->head_dim / CHUNK, positions, scores);
-        quad_softmax(p, w, b, h, row, mask, vectors, ragged, scores, weights, rescale);
+        if (h->slopes)
+            quad_softmax(p, w, b, h, row, mask, vectors, ragged, true, scores, weights, rescale);
+        else
+            quad_softmax(p, w, b, h, row, mask, vectors, ragged, false, scores, weights, rescale);
         add_values(p, &block, rows, weights, vectors, h->state.o + row * p->row_floats, rescale);
         block.next_k = block.next_v = NULL; /* asked for */
     }

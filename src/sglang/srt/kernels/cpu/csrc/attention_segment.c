@@ -33,13 +33,34 @@ void clear_state(const Plan *p, const State *s, long rows) {
 Head head_of(const Plan *p, const Workspace *w, const Task *t, int i, const State *s) {
     const Attention *a = p->args;
     long rows = head_rows(p, t), first = rows * i;
-    long space = ROUND_UP(rows, w->kernel->together) * a->head_dim;
-    long queries = a->q_indptr[t->seq + 1] - a->q_indptr[t->seq];
-    return (Head){.queries = w->queries + i * space * sizeof(float),
+    long place = i * ROUND_UP(rows, w->kernel->together);
+    return (Head){.queries = w->queries + place * a->head_dim * sizeof(float),
                   .rows = rows,
-                  .position = a->kv_len[t->seq] - queries + (t->run < 0 ? t->first : 0),
+                  .position = task_position(p, t),
                   .state = {s->o + first * p->row_floats, s->m + first, s->l + first},
-                  .lanes = w->lanes + i * space};
+                  .lanes = w->lanes + place * a->head_dim,
+                  .tokens = w->tokens,
+                  .oldest = w->oldest,
+                  .slopes = a->slopes ? w->slopes + place : NULL};
+}
+
+/* Which rows of key/value head `index` see the block at `start` in a block-sparse pattern; false if
+ * none does. A query sees the blocks near its own, and every vertical_stride-th one. */
+static bool find_sparse_rows(const Plan *p, const Workspace *w, int index, long start, Head *h) {
+    const Attention *a = p->args;
+    long key_block = start / a->sparse_block;
+    bool any = false;
+    for (long r = 0; r < ROUND_UP(h->rows, LANES); r++) {
+        long query_block = (h->position + w->tokens[r]) / a->sparse_block;
+        long head = (long)index * p->group + MIN(r, h->rows - 1) % p->group;
+        bool sees = query_block - key_block < a->local_blocks ||
+                    (key_block + head * a->head_step + 1) % a->vertical_stride == 0;
+        w->limits[r] = sees ? w->tokens[r] : NOTHING;
+        any |= sees;
+        h->patchy |= !sees;
+    }
+    h->tokens = w->limits;
+    return any;
 }
 
 /* The block in bfloat16, in the workspace. */
@@ -48,7 +69,8 @@ static void widen_block(const Plan *p, Workspace *w, Block *b) {
     long dim = p->args->head_dim;
     bf16 *values = w->wide + BLOCK * dim;
     kv_widen(b->k, b->offset, BLOCK, dim, (int)p->args->kv_dtype, w->wide);
-    kv_widen(b->v, b->offset, BLOCK, dim, (int)p->args->kv_dtype, values);
+    if (b->v == b->k) values = w->wide;
+    else kv_widen(b->v, b->offset, BLOCK, dim, (int)p->args->kv_dtype, values);
     for (int i = 0; i < BLOCK; i++) w->wide_offset[i] = i * dim * sizeof(bf16);
     b->k = (const char *)w->wide;
     b->v = (const char *)values;
@@ -65,20 +87,25 @@ static void attend_heads(const Plan *p, Workspace *w, const Task *t, const State
     const Attention *a = p->args;
     int heads = t->head_end - t->head_begin;
     for (int i = 0; i < heads; i++) {
-        size_t at = (t->head_begin + i) * p->head_bytes;
+        size_t at = (t->head_begin + i) * p->head_step;
         Block block = {.start = start, .k = a->k_cache + at, .v = a->v_cache + at, .offset = now};
         bool last = i == heads - 1;
-        size_t then = last ? t->head_begin * p->head_bytes : at + p->head_bytes;
-        block.next_offset = last ? next : now;
-        if (block.next_offset) block.next_k = a->k_cache + then, block.next_v = a->v_cache + then;
+        size_t then = last ? t->head_begin * p->head_step : at + p->head_step;
+        block.next_offset = last ? next : p->head_step ? now : NULL;
+        if (block.next_offset) {
+            block.next_k = a->k_cache + then;
+            if (a->v_cache != a->k_cache) block.next_v = a->v_cache + then;
+        }
         block.row_bytes = p->head_bytes;
         if (a->k_scale) {
-            find_scales(p, slots, t->head_begin + i, a->k_scale, w->k_scale);
-            find_scales(p, slots, t->head_begin + i, a->v_scale, w->v_scale);
+            int stored = p->head_step ? t->head_begin + i : 0;
+            find_scales(p, slots, stored, a->k_scale, w->k_scale);
+            find_scales(p, slots, stored, a->v_scale, w->v_scale);
             block.k_scale = w->k_scale;
             block.v_scale = w->v_scale;
         }
         Head head = head_of(p, w, t, i, s);
+        if (a->sparse_block && !find_sparse_rows(p, w, t->head_begin + i, start, &head)) continue;
         if (w->kernel->widens && a->kv_dtype != DTYPE_BF16) widen_block(p, w, &block);
         w->kernel->block(p, w, &block, &head);
     }
@@ -87,8 +114,7 @@ static void attend_heads(const Plan *p, Workspace *w, const Task *t, const State
 void attend_segment(const Plan *p, Workspace *w, const Task *t, long segment, const State *s) {
     const Attention *a = p->args;
     int heads = t->head_end - t->head_begin;
-    long position = head_of(p, w, t, 0, s).position;
-    long oldest = a->window > 0 ? MAX(0, position - a->window + 1) : 0;
+    long position = task_position(p, t), oldest = oldest_seen(a, position);
     long begin = MAX(segment * SEGMENT, oldest / BLOCK * BLOCK);
     long last = position + t->count, end = MIN((segment + 1) * SEGMENT, last);
     const Source source = {a->kv_slots + a->kv_start[t->seq], oldest, last - 1};

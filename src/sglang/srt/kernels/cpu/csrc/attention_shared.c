@@ -58,7 +58,9 @@ void find_sharing(const Plan *p, Sharing *sharing) {
     int count = 0;
     sharing->run_count = sharing->member_count = 0;
     sharing->rows = 0;
-    sharing->sequences = a->window > 0 ? 0 : (int)MIN(a->batch, (int64_t)MAX_SHARING);
+    /* Everything else depends on how far a key is from the query. */
+    bool plain = a->window <= 0 && a->chunk <= 0 && !a->sparse_block && !a->slopes;
+    sharing->sequences = plain ? (int)MIN(a->batch, (int64_t)MAX_SHARING) : 0;
     for (int b = 0; b < sharing->sequences; b++) {
         sharing->places[b].run = -1;
         if (a->q_indptr[b + 1] - a->q_indptr[b] == 1 && past_segments(a, b) > 0)

@@ -52,3 +52,6 @@ int run_alone(int (*work)(void *data), void *data);
 /* At least `bytes` bytes, 64-byte aligned, that stay the calling thread's until its next call.
  * NULL when memory is out. */
 void *scratch(size_t bytes);
+
+/* The same, apart from it: for an operation made of others, which may use scratch. */
+void *workspace(size_t bytes);

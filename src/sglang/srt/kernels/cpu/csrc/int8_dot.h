@@ -103,6 +103,44 @@ INLINE vi32 vi_dot(vi32 sum, codes w, vi32 x) { return sum + w * x; }
 
 #endif
 
+/* ---- 4-bit floats --------------------------------------------------------------------- */
+
+enum { FLOAT4_OFFSET = 12 };
+
+/* Twice the number of each nibble of E2M1, plus FLOAT4_OFFSET. */
+static const uint8_t float4_codes[16] = {12, 13, 14, 15, 16, 18, 20, 24,
+                                         12, 11, 10, 9,  8,  6,  4,  0};
+
+/* The same of nibbles that codes_mask or codes_shift gave. */
+#if defined(VF_AVX512)
+INLINE codes codes_float4(codes x) {
+    __m128i table = _mm_loadu_si128((const __m128i *)float4_codes);
+    codes found = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), x);
+    return DOT_DEPTH == 4 ? found : _mm512_and_si512(found, _mm512_set1_epi16(255));
+}
+#elif defined(VF_AVX2)
+INLINE codes codes_float4(codes x) {
+    __m128i table = _mm_loadu_si128((const __m128i *)float4_codes);
+    codes found = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), x);
+    return DOT_DEPTH == 4 ? found : _mm256_and_si256(found, _mm256_set1_epi16(255));
+}
+#elif defined(__ARM_FEATURE_DOTPROD)
+INLINE codes codes_float4(codes x) {
+    return vreinterpretq_s8_u8(vqtbl1q_u8(vld1q_u8(float4_codes), vreinterpretq_u8_s8(x)));
+}
+#elif defined(__SSE2__)
+INLINE codes codes_float4(codes x) {
+    int16_t each[8];
+    _mm_storeu_si128((__m128i *)each, x);
+    for (int i = 0; i < 8; i++) each[i] = float4_codes[each[i]];
+    return _mm_loadu_si128((const __m128i *)each);
+}
+#else
+INLINE codes codes_float4(codes x) {
+    return (vi){float4_codes[x[0]], float4_codes[x[1]], float4_codes[x[2]], float4_codes[x[3]]};
+}
+#endif
+
 /* ---- integers and floats -------------------------------------------------------------- */
 #if defined(VF_AVX512)
 

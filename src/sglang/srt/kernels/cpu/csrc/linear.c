@@ -4,25 +4,7 @@
  * first to last, whatever M is and however the work is divided: a row's bits do not depend on the
  * batch it is in.
  */
-#include "linear.h"
-
-#if defined(VF_AVX512)
-enum { ROWS = 12 }; /* times 2 vectors of sums: 24 of 32 registers */
-#else
-enum { ROWS = 6 }; /* 12 of 16 */
-#endif
-enum { PREFETCH_BYTES = 4096 }; /* how far ahead a panel is asked for */
-
-typedef enum { WEIGHT_F32, WEIGHT_BF16, WEIGHT_PAIRS } Weight;
-
-/* The argument of linear: x [m, k] with rows x_stride values apart, out contiguous [m, n]. */
-typedef struct {
-    const void *x;
-    const char *packed;
-    const void *bias; /* [n] in x's dtype, may be NULL */
-    void *out;
-    int64_t m, n, k, x_stride, dtype, out_dtype;
-} Linear;
+#include "linear_panel.h"
 
 typedef struct {
     const Linear *args;
@@ -30,53 +12,6 @@ typedef struct {
     long x_stride; /* bytes */
     Division division;
 } Product;
-
-/* sums[rows][PANEL] = x[rows] * panel; `rows` and `kind` are compile-time constants. */
-INLINE void multiply_panel(int rows, Weight kind, const char *x, long x_stride, const char *panel,
-                           long steps, float *sums) {
-    const long step_bytes = PANEL * (kind == WEIGHT_BF16 ? sizeof(bf16) : sizeof(float));
-    const bool dot = kind == WEIGHT_PAIRS;
-    vf left[ROWS], right[ROWS];
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++) left[r] = right[r] = vf_zero();
-    for (long i = 0; i < steps; i++) {
-        const char *at = panel + i * step_bytes;
-        for (int line = 0; line < step_bytes; line += 64)
-            __builtin_prefetch(at + PREFETCH_BYTES + line, 0, 3);
-        vf a, b;
-        if (kind == WEIGHT_BF16) {
-            a = vf_load_bf16((const bf16 *)at);
-            b = vf_load_bf16((const bf16 *)at + VF_WIDTH);
-        } else {
-            a = vf_load((const float *)at);
-            b = vf_load((const float *)at + VF_WIDTH);
-        }
-#pragma GCC unroll 12
-        for (int r = 0; r < rows; r++) {
-            vf value = vf_broadcast_element((const float *)(x + r * x_stride) + i, dot);
-            left[r] = vf_multiply_add(value, a, left[r], dot);
-            right[r] = vf_multiply_add(value, b, right[r], dot);
-        }
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++) {
-        vf_store(sums + r * PANEL, left[r]);
-        vf_store(sums + r * PANEL + VF_WIDTH, right[r]);
-    }
-}
-
-#define CASE(R) \
-    case R: multiply_panel(R, kind, x, x_stride, panel, steps, sums); break;
-
-INLINE void multiply_rows(int rows, Weight kind, const char *x, long x_stride, const char *panel,
-                          long steps, float *sums) {
-    switch (rows) {
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#if defined(VF_AVX512)
-        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
-    }
-}
 
 static void store_rows(const Linear *l, long row, int rows, long column, const float *sums) {
     long columns = MIN(PANEL, l->n - column);
@@ -106,12 +41,16 @@ INLINE void run_share(const Product *p, Share share, Weight kind) {
 }
 
 static void linear_task(const void *context, long i, int thread) {
-    const Product *p = context;
+    Product p = *(const Product *)context;
+    Linear l = *p.args;
     (void)thread;
-    Share share = division_share(&p->division, p->args->m, i);
-    if (p->args->dtype == DTYPE_F32) run_share(p, share, WEIGHT_F32);
-    else if (BF16_DOT) run_share(p, share, WEIGHT_PAIRS);
-    else run_share(p, share, WEIGHT_BF16);
+    Share share = division_share(&p.division, l.m, i);
+    l.packed += share.matrix * p.division.panels * panel_bytes(l.k, (int)l.dtype);
+    l.bias = bias_of(&share, l.bias, l.n, (int)l.dtype);
+    p.args = &l;
+    if (l.dtype == DTYPE_F32) run_share(&p, share, WEIGHT_F32);
+    else if (BF16_DOT) run_share(&p, share, WEIGHT_PAIRS);
+    else run_share(&p, share, WEIGHT_BF16);
 }
 
 /* x as the products want it: rows of `padded` values in `to`. */
@@ -138,11 +77,9 @@ static void prepare_range(const void *context, long begin, long end) {
     }
 }
 
-/* 0, or -1 when memory is out. */
-EXPORT int linear(const Linear *l) {
-    if (l->m == 0) return 0;
+static int multiply(const Linear *l, Division division) {
     Product p = {.args = l, .x = l->x, .x_stride = l->x_stride * (long)dtype_size((int)l->dtype),
-                 .division = divide_product(l->m, l->n, l->k, l->k * 2, 4 * ROWS)};
+                 .division = division};
     if (l->dtype == DTYPE_BF16 && (!BF16_DOT || l->k % 2)) {
         Prepare prepare = {l, BF16_DOT ? l->k + 1 : l->k, NULL};
         p.x_stride = prepare.padded * (long)(BF16_DOT ? sizeof(bf16) : sizeof(float));
@@ -152,4 +89,14 @@ EXPORT int linear(const Linear *l) {
     }
     parallel_streams(division_count(&p.division), p.division.threads, linear_task, &p);
     return 0;
+}
+
+/* 0, or -1 when memory is out. */
+EXPORT int linear(const Linear *l) {
+    if (l->m == 0) return 0;
+    return multiply(l, divide_product(l->m, l->n, l->k, l->k * 2, 4 * ROWS));
+}
+
+int linear_parts(const Linear *l, const Part *parts, long count) {
+    return multiply(l, divide_parts(parts, count, l->m, l->n, l->k));
 }

@@ -12,8 +12,8 @@ enum { ROWS = 4 };
 #endif
 enum { PREFETCH_BYTES = 4096 };
 
-/* totals[rows][PANEL] = x[rows] * panel; `rows` is a compile-time constant. */
-INLINE void multiply_panel(int rows, const QuantizedRows *q, long row, const uint8_t *panel,
+/* totals[rows][PANEL] = x[rows] * panel; `rows` and `float4` are compile-time constants. */
+INLINE void multiply_panel(int rows, bool float4, const QuantizedRows *q, long row, const uint8_t *panel,
                            long k, long group, float *totals) {
     const dot_int *x = q->values + row * q->stride;
     const float *scales = q->scales + row * q->groups;
@@ -32,6 +32,7 @@ INLINE void multiply_panel(int rows, const QuantizedRows *q, long row, const uin
             __builtin_prefetch(panel + PREFETCH_BYTES, 0, 3);
             codes both = codes_load(panel);
             codes a = codes_mask(both), b = codes_shift(both);
+            if (float4) a = codes_float4(a), b = codes_float4(b);
             panel += INT4_STEP;
 #pragma GCC unroll 12
             for (int r = 0; r < rows; r++) {
@@ -58,10 +59,13 @@ INLINE void multiply_panel(int rows, const QuantizedRows *q, long row, const uin
     }
 }
 
-#define CASE(R) \
-    case R: multiply_panel(R, q, row, panel, k, group, totals); break;
+#define CASE(R)                                                          \
+    case R:                                                              \
+        if (float4) multiply_panel(R, true, q, row, panel, k, group, totals); \
+        else multiply_panel(R, false, q, row, panel, k, group, totals);  \
+        break;
 
-static void multiply_rows(int rows, const QuantizedRows *q, long row, const uint8_t *panel, long k,
+static void multiply_rows(int rows, bool float4, const QuantizedRows *q, long row, const uint8_t *panel, long k,
                           long group, float *totals) {
     switch (rows) {
         CASE(1) CASE(2) CASE(3) CASE(4)
@@ -87,7 +91,7 @@ static void store_rows(const QuantizedLinear *l, long row, int rows, long column
 static void multiply_block(const Product *p, long row, int rows, long column,
                            const uint8_t *panel) {
     float totals[ROWS * PANEL] __attribute__((aligned(64)));
-    multiply_rows(rows, &p->x, row, panel, p->args->k, p->args->group, totals);
+    multiply_rows(rows, p->args->float4, &p->x, row, panel, p->args->k, p->args->group, totals);
     store_rows(p->args, row, rows, column, totals);
 }
 
@@ -96,12 +100,20 @@ static void product_task(const void *product, long i, int thread) {
     multiply_share(product, i, ROWS, multiply_block);
 }
 
+static int multiply(const QuantizedLinear *l, Division division) {
+    Product p = {.args = l, .division = division, .panel_bytes = int4_panel_bytes(l->k, l->group)};
+    int offset = l->float4 ? FLOAT4_OFFSET : NIBBLE_OFFSET;
+    if (!quantize_rows(l, l->group, offset, &p.x)) return -1;
+    parallel_streams(division_count(&p.division), p.division.threads, product_task, &p);
+    return 0;
+}
+
 /* 0, or -1 when memory is out. */
 EXPORT int linear_int4(const QuantizedLinear *l) {
     if (l->m == 0) return 0;
-    Product p = {.args = l, .division = divide_product(l->m, l->n, l->k, l->k, 4 * ROWS),
-                 .panel_bytes = int4_panel_bytes(l->k, l->group)};
-    if (!quantize_rows(l, l->group, NIBBLE_OFFSET, &p.x)) return -1;
-    parallel_streams(division_count(&p.division), p.division.threads, product_task, &p);
-    return 0;
+    return multiply(l, divide_product(l->m, l->n, l->k, l->k, 4 * ROWS));
+}
+
+int linear_int4_parts(const QuantizedLinear *l, const Part *parts, long count) {
+    return multiply(l, divide_parts(parts, count, l->m, l->n, l->k));
 }

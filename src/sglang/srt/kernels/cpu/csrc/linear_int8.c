@@ -87,12 +87,20 @@ static void product_task(const void *product, long i, int thread) {
     multiply_share(p, i, ROWS / p->args->parts, multiply_block);
 }
 
-/* 0, or -1 when memory is out. */
-EXPORT int linear_int8(const QuantizedLinear *l) {
-    if (l->m == 0) return 0;
-    Division division = divide_product(l->m, l->n, l->k, l->k * l->parts, 4 * ROWS / l->parts);
+static int multiply(const QuantizedLinear *l, Division division) {
     Product p = {.args = l, .division = division, .panel_bytes = int8_panel_bytes(l->k)};
     if (!quantize_rows(l, MAX(l->k, 1), DOT_OFFSET, &p.x)) return -1;
     parallel_streams(division_count(&p.division), p.division.threads, product_task, &p);
     return 0;
+}
+
+/* 0, or -1 when memory is out. */
+EXPORT int linear_int8(const QuantizedLinear *l) {
+    if (l->m == 0) return 0;
+    long least_rows = 4 * ROWS / l->parts;
+    return multiply(l, divide_product(l->m, l->n, l->k, l->k * l->parts, least_rows));
+}
+
+int linear_int8_parts(const QuantizedLinear *l, const Part *parts, long count) {
+    return multiply(l, divide_parts(parts, count, l->m, l->n, l->k));
 }

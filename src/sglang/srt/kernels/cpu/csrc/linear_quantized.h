@@ -9,7 +9,8 @@
  * The output columns are cut into panels as in linear.h; K is filled up with zeros to a multiple of
  * DOT_DEPTH. An 8-bit panel holds the codes, DOT_DEPTH of each column side by side, then the scales
  * of its columns. A 4-bit panel holds for each group the scales, then the codes plus NIBBLE_OFFSET:
- * the low halves of the bytes are those of the panel's first VF_WIDTH columns.
+ * the low halves of the bytes are those of the panel's first VF_WIDTH columns. 4-bit floats are
+ * stored as they are; their codes are twice their numbers, -12 .. 12.
  */
 #pragma once
 
@@ -28,7 +29,12 @@ typedef struct {
     int64_t m, n, k, x_stride, dtype, out_dtype;
     int64_t parts; /* 1: 8-bit activations, 2: 16-bit (8-bit weights only) */
     int64_t group; /* of 4-bit weights, a multiple of 32 */
+    int64_t float4; /* 4-bit weights are floats, see WeightScheme */
 } QuantizedLinear;
+
+/* linear_int8 and linear_int4, where all rows are in `count` parts. */
+int linear_int8_parts(const QuantizedLinear *l, const Part *parts, long count);
+int linear_int4_parts(const QuantizedLinear *l, const Part *parts, long count);
 
 static inline long dot_steps(long k) { return (k + DOT_DEPTH - 1) / DOT_DEPTH; }
 
@@ -77,13 +83,18 @@ typedef struct {
 typedef void MultiplyBlock(const Product *p, long row, int rows, long column, const uint8_t *panel);
 
 /* Share i, panel by panel in blocks of at most `most` rows. */
-INLINE void multiply_share(const Product *p, long i, long most, MultiplyBlock multiply) {
-    Share share = division_share(&p->division, p->args->m, i);
+INLINE void multiply_share(const Product *product, long i, long most, MultiplyBlock multiply) {
+    Product p = *product;
+    QuantizedLinear l = *p.args;
+    Share share = division_share(&p.division, l.m, i);
+    l.packed += share.matrix * p.division.panels * p.panel_bytes;
+    l.bias = bias_of(&share, l.bias, l.n, (int)l.dtype);
+    p.args = &l;
     for (long panel = share.panel_begin; panel < share.panel_end; panel++) {
-        const uint8_t *at = p->args->packed + panel * p->panel_bytes;
+        const uint8_t *at = l.packed + panel * p.panel_bytes;
         for (long row = share.row_begin; row < share.row_end;) {
             int rows = block_rows(share.row_end - row, most);
-            multiply(p, row, rows, panel * PANEL, at);
+            multiply(&p, row, rows, panel * PANEL, at);
             row += rows;
         }
     }

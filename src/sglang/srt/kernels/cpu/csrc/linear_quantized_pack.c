@@ -7,11 +7,19 @@ typedef struct {
     const int8_t *codes;
     const void *scales;
     uint8_t *packed;
-    int64_t n, k, group;
+    int64_t n, k, group, float4;
 } PackQuantized;
 
 static uint8_t code_at(const PackQuantized *p, long row, long k) {
     return row < p->n && k < p->k ? (uint8_t)p->codes[row * p->k + k] : 0;
+}
+
+/* What is stored for a 4-bit code. */
+static int nibble_at(const PackQuantized *p, long row, long k) {
+    static const uint8_t magnitudes[13] = {0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7};
+    int code = (int8_t)code_at(p, row, k);
+    if (!p->float4) return (code + NIBBLE_OFFSET) & 15;
+    return magnitudes[MIN(code < 0 ? -code : code, 12)] | (code < 0 ? 8 : 0);
 }
 
 static void pack_int8(const PackQuantized *p, long panel, uint8_t *to) {
@@ -40,9 +48,7 @@ static void pack_int4(const PackQuantized *p, long panel, uint8_t *to) {
             for (int column = 0; column < VF_WIDTH; column++)
                 for (int d = 0; d < DOT_DEPTH; d++) {
                     long row = panel * PANEL + column, k = first + i * DOT_DEPTH + d;
-                    int low = code_at(p, row, k) + NIBBLE_OFFSET;
-                    int high = code_at(p, row + VF_WIDTH, k) + NIBBLE_OFFSET;
-                    *to++ = (uint8_t)((low & 15) | high << 4);
+                    *to++ = (uint8_t)(nibble_at(p, row, k) | nibble_at(p, row + VF_WIDTH, k) << 4);
                 }
     }
 }

@@ -193,14 +193,28 @@ int run_alone(int (*work)(void *data), void *data) {
     return result;
 }
 
-void *scratch(size_t bytes) {
-    static _Thread_local void *memory;
-    static _Thread_local size_t size;
-    if (size < bytes) {
-        free(memory);
+typedef struct {
+    void *memory;
+    size_t size;
+} Buffer;
+
+static void *at_least(Buffer *buffer, size_t bytes) {
+    if (buffer->size < bytes) {
+        free(buffer->memory);
+        buffer->memory = NULL;
         size_t rounded = ROUND_UP(bytes + bytes / 4, 4096);
-        if (posix_memalign(&memory, 64, rounded)) memory = NULL;
-        size = memory ? rounded : 0;
+        if (posix_memalign(&buffer->memory, 64, rounded)) buffer->memory = NULL;
+        buffer->size = buffer->memory ? rounded : 0;
     }
-    return memory;
+    return buffer->memory;
+}
+
+void *scratch(size_t bytes) {
+    static _Thread_local Buffer buffer;
+    return at_least(&buffer, bytes);
+}
+
+void *workspace(size_t bytes) {
+    static _Thread_local Buffer buffer;
+    return at_least(&buffer, bytes);
 }

@@ -1,5 +1,5 @@
 /* Per-head norm, rotary embedding of q and k, and the write of k and v to the cache. */
-#include "kv.h"
+#include "rope.h"
 
 /* The argument of rope_and_write_kv; see the method of that name in interface.py. */
 typedef struct {
@@ -15,52 +15,13 @@ typedef struct {
     double eps;
 } Rope;
 
-INLINE void load_head(const void *head, int dtype, long dim, float *x) {
-    for (long c = 0; c < dim; c += VF_WIDTH) vf_store(x + c, row_load(head, dtype, c, dim - c));
-}
-
-INLINE void store_head(void *head, int dtype, long dim, const float *x) {
-    for (long c = 0; c < dim; c += VF_WIDTH) row_store(head, dtype, c, dim - c, vf_load(x + c));
-}
-
 /* x = one head, normed and rotated in float32. */
 INLINE void turn_head(const Rope *r, const void *head, const void *norm, const float *table,
                       float *x, int dtype) {
-    long dim = r->head_dim, half = r->rotary_dim / 2;
-    const float *cosines = table, *sines = table + half;
-    load_head(head, dtype, dim, x);
-    if (norm) {
-        vf sum = vf_zero();
-        for (long c = 0; c < dim; c += VF_WIDTH) {
-            vf a = vf_load(x + c); /* beyond dim: zeros */
-            sum = vf_fma(a, a, sum);
-        }
-        vf factor = vf_set1(1.0f / sqrtf(vf_sum(sum) / (float)dim + (float)r->eps));
-        for (long c = 0; c < dim; c += VF_WIDTH) {
-            vf weight = row_load(norm, (int)r->norm_dtype, c, dim - c);
-            vf_store(x + c, vf_mul(vf_mul(vf_load(x + c), factor), weight));
-        }
-    }
-    if (r->interleaved) {
-        for (long i = 0; i < half; i++) {
-            float a = x[2 * i], b = x[2 * i + 1];
-            x[2 * i] = a * cosines[i] - b * sines[i];
-            x[2 * i + 1] = b * cosines[i] + a * sines[i];
-        }
-    } else {
-        long i = 0;
-        for (; i + VF_WIDTH <= half; i += VF_WIDTH) {
-            vf a = vf_load(x + i), b = vf_load(x + half + i);
-            vf cosine = vf_load(cosines + i), sine = vf_load(sines + i);
-            vf_store(x + i, vf_sub(vf_mul(a, cosine), vf_mul(b, sine)));
-            vf_store(x + half + i, vf_add(vf_mul(b, cosine), vf_mul(a, sine)));
-        }
-        for (; i < half; i++) {
-            float a = x[i], b = x[half + i];
-            x[i] = a * cosines[i] - b * sines[i];
-            x[half + i] = b * cosines[i] + a * sines[i];
-        }
-    }
+    long dim = r->head_dim;
+    load_values(head, dtype, dim, x);
+    if (norm) norm_values(x, dim, norm, (int)r->norm_dtype, (float)r->eps);
+    rotate(x, table, r->rotary_dim, r->interleaved);
 }
 
 /* The keys and values of one token, which begin at `head`, to its slot. */
@@ -76,14 +37,14 @@ INLINE void write_kv(const Rope *r, const char *head, const float *table, size_t
     for (long h = 0; h < heads; h++, head += head_bytes) {
         turn_head(r, head, r->k_norm, table, x, dtype);
         if (narrow) kv_store_head(x, dim, kv_dtype, k + h * written, k_scale ? k_scale + h : NULL);
-        else store_head(k + h * written, dtype, dim, x);
+        else store_values(k + h * written, dtype, dim, x);
     }
     if (!narrow) {
         memcpy(v, head, heads * head_bytes);
         return;
     }
     for (long h = 0; h < heads; h++, head += head_bytes) {
-        load_head(head, dtype, dim, x);
+        load_values(head, dtype, dim, x);
         kv_store_head(x, dim, kv_dtype, v + h * written, v_scale ? v_scale + h : NULL);
     }
 }
@@ -96,7 +57,7 @@ INLINE void rope_tokens(const Rope *r, long begin, long end, int dtype) {
         const float *table = r->cos_sin + (long)r->positions[t] * r->rotary_dim;
         for (int h = 0; h < r->num_heads; h++, head += head_bytes) {
             turn_head(r, head, r->q_norm, table, x, dtype);
-            store_head(head, dtype, r->head_dim, x);
+            store_values(head, dtype, r->head_dim, x);
         }
         write_kv(r, head, table, (size_t)r->out_slots[t], x, dtype);
     }

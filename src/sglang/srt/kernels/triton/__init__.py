@@ -1,0 +1,1 @@
+"""The operations as Triton kernels, for GPUs (and, slowly, for CPUs in Triton's interpreter)."""

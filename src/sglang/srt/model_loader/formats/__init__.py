@@ -1,0 +1,1 @@
+"""Formats of quantized matrices: one file each, from the stored tensors to a ``Grid``."""
