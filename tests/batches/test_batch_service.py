@@ -2,111 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from storage_helpers import ENDPOINT, line, lines, read_lines
+from service_helpers import (
+    Model,
+    custom_ids,
+    ended,
+    failures,
+    output,
+    serving,
+    submit,
+    until,
+    wait_for,
+)
+from storage_helpers import line, lines
 
 from sglang.srt.batches import folder as folder_module
 from sglang.srt.batches import runner
-from sglang.srt.batches.records import Batch
-from sglang.srt.batches.result_lines import LineAnswer
-from sglang.srt.batches.service import BatchService
 from sglang.srt.managers.errors import RequestError
-
-USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": None}
-
-
-class Model:
-    """Answers lines, when it is told to."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.running = 0
-        self.most_running = 0
-        self.statuses: dict[str, list[int]] = {}
-        """What a prompt is answered with, in turn; 200 when there is nothing left."""
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def execute(self, endpoint: str, body: bytes) -> LineAnswer:
-        assert endpoint == ENDPOINT
-        prompt = json.loads(body)["messages"][0]["content"]
-        self.seen.append(prompt)
-        self.running += 1
-        self.most_running = max(self.running, self.most_running)
-        try:
-            await self.gate.wait()
-            await asyncio.sleep(0)
-        finally:
-            self.running -= 1
-        queue = self.statuses.get(prompt)
-        status = queue.pop(0) if queue else 200
-        answer = {"said": prompt, "usage": USAGE} if status == 200 else {"error": "no"}
-        return LineAnswer(status, json.dumps(answer).encode(), "id")
-
-
-@asynccontextmanager
-async def serving(root: Path, model: Model, *, slots: int = 4) -> AsyncIterator[BatchService]:
-    service = BatchService(root)
-    await service.start(model.execute, slots=slots, model_name="m", is_model_strict=False)
-    try:
-        yield service
-    finally:
-        await service.stop()
-
-
-async def submit(service: BatchService, data: bytes, window: str = "24h") -> Batch:
-    upload = await service.begin_upload()
-    await upload.write(data)
-    file = await upload.finish("in.jsonl", "batch")
-    return await service.create_batch(
-        endpoint=ENDPOINT,
-        input_file_id=file.id,
-        completion_window=window,
-        metadata=None,
-        output_expires_seconds=None,
-    )
-
-
-async def ended(service: BatchService, batch_id: str) -> Batch:
-    return await until(service, batch_id, lambda batch: batch.is_final)
-
-
-async def until(service: BatchService, batch_id: str, condition: Callable[[Batch], bool]) -> Batch:
-    async def poll() -> Batch:
-        while not condition(batch := await service.get_batch(batch_id)):
-            await asyncio.sleep(0.002)
-        return batch
-
-    return await asyncio.wait_for(poll(), 20)
-
-
-async def wait_for(condition: Callable[[], bool]) -> None:
-    async def poll() -> None:
-        while not condition():
-            await asyncio.sleep(0.002)
-
-    await asyncio.wait_for(poll(), 20)
-
-
-def output(root: Path, batch: Batch) -> list[dict[str, Any]]:
-    return read_lines(root / "files" / batch.output_file_id)
-
-
-def failures(root: Path, batch: Batch) -> list[dict[str, Any]]:
-    return read_lines(root / "files" / batch.error_file_id)
-
-
-def custom_ids(found: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(item["custom_id"] for item in found)
 
 
 def names(count: int) -> Counter[str]:
@@ -155,15 +71,16 @@ async def test_all_batches_share_the_slots(fast_path: Path) -> None:
     model = Model()
     model.gate.clear()
     async with serving(fast_path, model, slots=3) as service:
-        first = await submit(service, lines(20))
+        first = await submit(service, lines(60))
         await wait_for(lambda: model.running == 3)
         second = await submit(service, lines(20).replace(b"say", b"tell"))
+        await until(service, second.id, lambda batch: batch.status == "in_progress")
         model.gate.set()
         await ended(service, first.id)
         await ended(service, second.id)
     assert model.most_running == 3
     # The second does not wait for the end of the first.
-    assert "tell r0" in model.seen[:20]
+    assert "tell r0" in model.seen[:60]
 
 
 async def test_a_file_with_errors_fails_its_batch(fast_path: Path) -> None:

@@ -45,6 +45,7 @@ from sglang.srt.managers.io_struct import (
 )
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
 from sglang.srt.metrics.server_metrics import ServerMetrics
+from sglang.srt.metrics.tracing import make_tracer
 from sglang.srt.server_args import ServerArgs
 from sglang.srt.tokenizer.backends import FastBackend
 from sglang.srt.tokenizer.chat_template import ChatTemplate
@@ -288,6 +289,7 @@ def make_state(
             engine,
             on_engine_death=on_engine_death,
             metrics=ServerMetrics("fake") if server_args.enable_metrics else None,
+            tracer=make_tracer(server_args.otlp_traces_endpoint),
         ),
         engine_info={"max_total_num_tokens": 4096},
     )

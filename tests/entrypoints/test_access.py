@@ -10,8 +10,9 @@ import pytest
 from fake_runtime import FakeEngine, make_state, repeat_prompt
 from starlette.types import ASGIApp
 
-from sglang.srt.entrypoints.app import DANGEROUS_ROUTES, OPERATOR_ROUTES, create_app
-from sglang.srt.entrypoints.auth import PUBLIC_PATHS
+from sglang.srt.entrypoints.app import create_app
+from sglang.srt.entrypoints.auth import PUBLIC_PATHS, Access
+from sglang.srt.entrypoints.routes import INFO_ROUTES, ROUTES
 from sglang.srt.server_args import ServerArgs, ServerArgsError
 
 USER, ADMIN = "user-key", "admin-key"
@@ -94,7 +95,7 @@ def test_which_key_opens_what(
 
 def test_every_route_that_steers_the_server_wants_the_admin_key() -> None:
     app = app_with(api_key=USER, admin_api_key=ADMIN)
-    steering = {path for path, _, _ in (*OPERATOR_ROUTES, *DANGEROUS_ROUTES)}
+    steering = {r.path for r in (*ROUTES, *INFO_ROUTES) if r.access is not Access.USER}
     assert steering >= {"/flush_cache", "/abort_request", "/update_weights_from_disk"}
     for route in routes_of(app):
         if route[1] in steering:

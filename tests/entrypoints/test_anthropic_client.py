@@ -335,8 +335,7 @@ def test_either_header_brings_the_key(server: RunningServer) -> None:
 
 
 def test_a_wrong_model_is_not_found() -> None:
-    with serve(say("a")) as server:
-        object.__setattr__(server.state.server_args, "strict_model_name", True)
+    with serve(say("a"), strict_model_name=True) as server:
         with pytest.raises(anthropic.NotFoundError):
             create(server)
         assert create(server, model="fake").content[0].text == "a"

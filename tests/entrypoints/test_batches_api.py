@@ -275,3 +275,23 @@ def test_servers_do_not_share_a_folder(server: RunningServer, storage_folder: Pa
         assert answer.status_code == 503
         assert "in use by another server" in answer.json()["error"]["message"]
         assert httpx.get(f"{other.url}/health").status_code == 200
+
+
+def test_a_batch_of_responses(user: openai.Client, server: RunningServer) -> None:
+    def line(name: str, **fields: Any) -> dict[str, Any]:
+        body = {"model": "m", "input": f"Hello {name}", "max_output_tokens": 4, **fields}
+        return {"custom_id": name, "method": "POST", "url": "/v1/responses", "body": body}
+
+    lines = [line("a"), line("b", store=False), line("c", temperature=-1)]
+    batch = ended(user, server, submit(user, lines, endpoint="/v1/responses"))
+    assert batch.status == "completed"
+    found = answers(user, batch.output_file_id)
+    assert found.keys() == {"a", "b"}
+    assert found["a"]["response"]["body"]["object"] == "response"
+    assert answers(user, batch.error_file_id).keys() == {"c"}
+    assert batch.usage is not None and batch.usage.output_tokens == 8
+    in_background = submit(user, [line("d", background=True)], endpoint="/v1/responses")
+    failed = ended(user, server, in_background)
+    assert failed.status == "failed"
+    assert failed.errors is not None and failed.errors.data is not None
+    assert failed.errors.data[0].param == "body.background"

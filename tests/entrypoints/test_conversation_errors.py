@@ -109,7 +109,7 @@ RESPONSES: list[tuple[dict[str, Any], str]] = [
     ({"input": [{"type": "reasoning", "summary": ["x"]}]}, "input[0].summary[0]"),
     ({"input": [{**USER, "id": 5}]}, "input[0].id"),
     ({"typo": 1}, "typo"),
-    ({"background": True}, "background"),
+    ({"background": True, "store": False}, "background"),
     ({"conversation": "x"}, "conversation"),
     ({"truncation": "auto"}, "truncation"),
     ({"stream_options": {"include_obfuscation": True}}, "stream_options"),

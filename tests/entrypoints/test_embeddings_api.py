@@ -220,6 +220,12 @@ def test_classify_gives_raw_scores(reward_client: httpx.Client) -> None:
     assert [answer["embedding"] for answer in answers] == [[2.0], [3.0]]
 
 
+def test_a_model_is_a_name(client: httpx.Client) -> None:
+    answer = client.post("/encode", json={"model": {}, "text": "hello"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "model must be a string, got a dict"
+
+
 def test_a_reward_model_can_be_asked_to_encode(reward_client: httpx.Client) -> None:
     assert reward_client.post("/encode", json={"text": "ab"}).json()["embedding"] == [2.0]
 

@@ -206,13 +206,23 @@ def test_one_request_cannot_ask_for_too_many_sequences(client: httpx.Client) -> 
 
 
 def test_only_the_served_name_with_strict_names() -> None:
-    with serve() as server, httpx.Client(base_url=server.url) as client:
-        object.__setattr__(server.state.server_args, "strict_model_name", True)
+    with (
+        serve(strict_model_name=True) as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
         assert client.post("/v1/completions", json={"prompt": "a"}).status_code == 200
         named = {"prompt": "a", "model": "fake"}
         assert client.post("/v1/completions", json=named).status_code == 200
-        other = client.post("/v1/completions", json={**named, "model": "gpt"})
-        assert (other.status_code, other.json()["error"]["code"]) == (404, "model_not_found")
+        user = [{"role": "user", "content": "a"}]
+        for path, body in (
+            ("/v1/completions", {"prompt": "a"}),
+            ("/v1/chat/completions", {"messages": user}),
+            ("/v1/responses", {"input": "a"}),
+            ("/tokenize", {"prompt": "a"}),
+        ):
+            other = client.post(path, json={**body, "model": "gpt"})
+            assert other.status_code == 404
+            assert "the model 'gpt' does not exist" in other.json()["error"]["message"]
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fake_runtime import EOS, encode_text, logprob_of
+from fake_runtime import EOS, encode_text, logprob_of, serve
 
 
 def complete(client: httpx.Client, **body: Any) -> dict[str, Any]:
@@ -135,3 +135,23 @@ def test_token_ids_on_request(client: httpx.Client) -> None:
     assert complete(client, prompt="hi", return_token_ids=True)["choices"][0]["token_ids"] == ids
     chunks = stream(client, prompt="hi", return_token_ids=True)
     assert [i for chunk in chunks for i in chunk["choices"][0]["token_ids"]] == ids
+
+
+def test_the_best_of_several_answers() -> None:
+    letters = iter("dbacDBAC")
+    # The fake model finds smaller tokens likelier.
+    with serve(lambda message: [*encode_text(next(letters)), EOS]) as server:
+        client = httpx.Client(base_url=server.url, trust_env=False)
+        answer = complete(client, prompt=["x", "y"], n=2, best_of=4)
+    assert texts(answer) == ["a", "b", "A", "B"]
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
+    assert all(choice["logprobs"] is None for choice in answer["choices"])
+    assert answer["usage"]["completion_tokens"] == 16
+
+
+def test_usage_in_every_chunk(client: httpx.Client) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = stream(client, prompt="hello", stream_options=options)
+    counts = [chunk["usage"]["completion_tokens"] for chunk in chunks]
+    assert counts == sorted(counts) and counts[-1] == 6
+    assert all(chunk["usage"]["prompt_tokens"] == 5 for chunk in chunks)

@@ -31,6 +31,8 @@ class PendingLine(NamedTuple):
     number: int
     offset: int
     length: int
+    deaths: int = 0
+    """So often has the engine died while it worked on the line."""
 
 
 class BatchStore:
@@ -164,11 +166,28 @@ class BatchStore:
     def pending(self, batch_id: str, after: int, limit: int) -> Sequence[PendingLine]:
         """The first ``limit`` lines beyond number ``after`` that have no answer."""
         rows = self._db.execute(
-            "SELECT number, offset, length FROM pending WHERE number > ? "
+            "SELECT number, offset, length, deaths FROM pending WHERE number > ? "
             "AND batch = (SELECT number FROM batches WHERE id = ?) ORDER BY number LIMIT ?",
             (after, batch_id, limit),
         )
         return [PendingLine(*row) for row in rows]
+
+    def suspects(self, batch_id: str) -> Sequence[PendingLine]:
+        """The lines without an answer during which the engine has died."""
+        rows = self._db.execute(
+            "SELECT number, offset, length, deaths FROM pending WHERE deaths > 0 "
+            "AND batch = (SELECT number FROM batches WHERE id = ?) ORDER BY number",
+            (batch_id,),
+        )
+        return [PendingLine(*row) for row in rows]
+
+    def note_death(self, batch_id: str, number: int) -> None:
+        """The engine has died while it worked on a pending line."""
+        self._db.execute(
+            "UPDATE pending SET deaths = deaths + 1 WHERE number = ? "
+            "AND batch = (SELECT number FROM batches WHERE id = ?)",
+            (number, batch_id),
+        )
 
     def record(self, batch_id: str, results: Sequence[LineResult]) -> None:
         """Keep the results of pending lines, for good when this returns."""

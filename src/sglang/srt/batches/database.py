@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sglang.srt.batches.folder import unavailable
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE files (
@@ -31,9 +31,13 @@ CREATE TABLE pending (
     number INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL,
+    deaths INTEGER NOT NULL DEFAULT 0, -- of the engine, while it worked on the line
     PRIMARY KEY (batch, number)
 ) WITHOUT ROWID;
 """
+
+_UPGRADES = {1: "ALTER TABLE pending ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0"}
+"""Version of an earlier server -> what makes the present one of it."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -74,9 +78,9 @@ def _bring_up(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
         return
-    if version:
+    if version not in (0, *_UPGRADES):
         raise unavailable(f"{path} is of version {version}; this server knows {VERSION}")
     with transaction(db):
-        for statement in _SCHEMA.split(";"):
+        for statement in (_UPGRADES[version] if version else _SCHEMA).split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA user_version={VERSION}")

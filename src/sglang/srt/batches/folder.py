@@ -119,6 +119,11 @@ class StorageFolder:
         """Delete a file if it is there."""
         self.path(file_id).unlink(missing_ok=True)
 
+    def used_bytes(self) -> int:
+        """What the files take, those included that are coming in or being written."""
+        with os.scandir(self._root / _FILES) as entries:
+            return sum(_size(entry) for entry in entries)
+
     def remove_all_but(self, wanted: Collection[str]) -> None:
         """Delete what a crash has left behind."""
         for name in os.listdir(self._root / _FILES):
@@ -140,7 +145,7 @@ class Upload:
     def __init__(self, folder: StorageFolder, file_id: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         self._handle = os.open(folder.path(file_id), flags, 0o600)
-        self._folder = folder
+        self.folder = folder
         self.file_id = file_id
         self.size = 0
 
@@ -152,17 +157,24 @@ class Upload:
         """Have it on disk."""
         os.fsync(self._handle)
         self._close()
-        self._folder.sync_names()
+        self.folder.sync_names()
 
     def discard(self) -> None:
         """Leave nothing of it."""
         self._close()
-        self._folder.remove(self.file_id)
+        self.folder.remove(self.file_id)
 
     def _close(self) -> None:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:  # it has just been deleted
+        return 0
 
 
 def is_storage(root: Path) -> bool:
@@ -187,6 +199,16 @@ def _disappeared(file_id: str) -> Damaged:
 
 def disk_full() -> RequestError:
     return RequestError("the disk of the storage folder is full", status=507, code="disk_full")
+
+
+def over_quota(quota: int) -> RequestError:
+    return RequestError(
+        f"the files of this server would take more than {quota} bytes (file_storage_quota); "
+        "delete some",
+        status=413,
+        param="file",
+        code="storage_quota_exceeded",
+    )
 
 
 def unavailable(message: str) -> RequestError:

@@ -71,6 +71,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 class _BodyHead(msgspec.Struct):
     model: Any = None
     stream: Any = None
+    background: Any = None
 
 
 def normal_endpoint(url: str) -> str:
@@ -165,6 +166,9 @@ def _check_head(body: bytes, model: str | None) -> None:
         raise LineFault("invalid_json_line", f"body is not valid JSON: {error}", "body") from None
     if head.stream not in (None, False):
         raise LineFault("invalid_body", "an answer of a batch cannot be streamed", "body.stream")
+    if head.background not in (None, False):
+        message = "an answer of a batch is made in the background anyway"
+        raise LineFault("invalid_body", message, "body.background")
     if model is not None and head.model not in (None, model):
         raise LineFault(
             "model_not_found",

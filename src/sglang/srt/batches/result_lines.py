@@ -19,6 +19,8 @@ class LineAnswer(NamedTuple):
     """JSON."""
     request_id: str
     """By which the log knows it."""
+    engine_died: bool = False
+    """The engine ended while it worked on the line."""
 
 
 class _Cached(msgspec.Struct):
@@ -30,10 +32,16 @@ class _Reasoning(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
+    """As completions say it, or as responses do."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: _Cached | None = None
     completion_tokens_details: _Reasoning | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_tokens_details: _Cached | None = None
+    output_tokens_details: _Reasoning | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -69,10 +77,11 @@ def _line(custom_id: str, response: Any, error: Any) -> bytes:
 
 def _usage(body: bytes) -> Usage:
     usage = msgspec.json.decode(body, type=_Answer).usage or _Usage()
-    cached, reasoning = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached = usage.prompt_tokens_details or usage.input_tokens_details
+    reasoning = usage.completion_tokens_details or usage.output_tokens_details
     return Usage(
-        usage.prompt_tokens,
+        usage.prompt_tokens + usage.input_tokens,
         cached.cached_tokens if cached else 0,
-        usage.completion_tokens,
+        usage.completion_tokens + usage.output_tokens,
         reasoning.reasoning_tokens if reasoning else 0,
     )

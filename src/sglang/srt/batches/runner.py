@@ -26,6 +26,8 @@ PAGE = 64
 """Pending lines that are looked up at once."""
 RETRY_SECONDS = 30.0
 """Until a batch goes on after the disk refused."""
+MAX_DEATHS = 3
+"""A line during which the engine has died so often is not tried again."""
 BUSY_STATUSES = frozenset({429, 503})
 """Answers that say nothing about the line: it is tried again."""
 MIN_BUSY_SECONDS, MAX_BUSY_SECONDS = 1.0, 30.0
@@ -47,6 +49,7 @@ class BatchRunner:
         self._model = model
         self._slots = asyncio.Semaphore(slots)
         self._scanning = asyncio.Lock()
+        self._alone = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: dict[str, asyncio.Event] = {}
 
@@ -97,10 +100,11 @@ class BatchRunner:
         """Take a batch through the rest of its statuses."""
         call = self._thread.call
         batch = await call(lambda s: s.batches.get(batch_id))
+        is_resumed = batch.status == "in_progress"
         if batch.status == "validating":
             batch = await self._validate(batch)
         if batch.status == "in_progress":
-            await self._answer_until_over(batch)
+            await self._answer_until_over(batch, is_resumed=is_resumed)
             batch = await call(lambda s: s.batches.begin_finalizing(batch_id, time.time()))
         if batch.is_final:
             return batch
@@ -118,13 +122,13 @@ class BatchRunner:
 
     # ------------------------------------------------------------------ answering
 
-    async def _answer_until_over(self, batch: Batch) -> None:
+    async def _answer_until_over(self, batch: Batch, *, is_resumed: bool) -> None:
         """Answer lines until there are no more, or the batch is cancelled or expires."""
         seconds = batch.expires_at - time.time()
         if seconds <= 0:
             return
         writer = ResultWriter(partial(self._record, batch))
-        work = asyncio.create_task(self._answer_all(batch, writer))
+        work = asyncio.create_task(self._answer_all(batch, writer, is_resumed=is_resumed))
         cancelled = asyncio.create_task(self._cancelled[batch.id].wait())
         try:
             await asyncio.wait(
@@ -138,7 +142,9 @@ class BatchRunner:
             await asyncio.gather(work, cancelled, return_exceptions=True)
             await writer.drain()
 
-    async def _answer_all(self, batch: Batch, writer: ResultWriter) -> None:
+    async def _answer_all(self, batch: Batch, writer: ResultWriter, *, is_resumed: bool) -> None:
+        if is_resumed:
+            await self._answer_suspects(batch, writer)
         running: set[asyncio.Task[None]] = set()
         try:
             async for line in self._pending(batch):
@@ -152,6 +158,12 @@ class BatchRunner:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def _answer_suspects(self, batch: Batch, writer: ResultWriter) -> None:
+        """Answer the lines during which the engine has died one by one, to find the culprit."""
+        async with self._alone:
+            for line in await self._thread.call(lambda s: s.batches.suspects(batch.id)):
+                await self._answer_line(batch, line, writer)
 
     async def _pending(self, batch: Batch) -> AsyncIterator[PendingLine]:
         last = 0
@@ -168,12 +180,22 @@ class BatchRunner:
 
     async def _answer_line(self, batch: Batch, line: PendingLine, writer: ResultWriter) -> None:
         request = await self._request(batch, line)
-        answer = await self._execute_patiently(batch.endpoint, request.body)
-        await writer.add(answered(line.number, request.custom_id, answer))
+        if line.deaths >= MAX_DEATHS:
+            message = f"the engine has died {line.deaths} times while it worked on this request"
+            result = unanswered(line.number, request.custom_id, "engine_died", message)
+        else:
+            answer = await self._execute_patiently(batch, line, request.body)
+            result = answered(line.number, request.custom_id, answer)
+        await writer.add(result)
 
-    async def _execute_patiently(self, endpoint: str, body: bytes) -> LineAnswer:
+    async def _execute_patiently(self, batch: Batch, line: PendingLine, body: bytes) -> LineAnswer:
+        def note_death(storage: Storage) -> None:
+            storage.batches.note_death(batch.id, line.number)
+
         delay = MIN_BUSY_SECONDS
-        while (answer := await self._execute(endpoint, body)).status in BUSY_STATUSES:
+        while (answer := await self._execute(batch.endpoint, body)).status in BUSY_STATUSES:
+            if answer.engine_died:
+                await self._thread.call(note_death)
             await asyncio.sleep(delay)
             delay = min(2 * delay, MAX_BUSY_SECONDS)
         return answer

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sglang.srt.batches.file_store import Order
-from sglang.srt.batches.folder import Upload, disk_full, is_full
+from sglang.srt.batches.folder import StorageFolder, Upload, disk_full, is_full, over_quota
 from sglang.srt.batches.records import Batch, FileRecord, new_id, window_seconds
 from sglang.srt.batches.runner import BatchRunner, Execute
 from sglang.srt.batches.storage_thread import StorageThread
 
 logger = logging.getLogger(__name__)
 
+GIB = 1 << 30
 PURGE_SECONDS = 600.0
 """Between two looks for files whose time is over."""
 
@@ -27,7 +28,9 @@ class BatchService:
     call with 503; it is taken over when that server has ended.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, quota: float | None = None) -> None:
+        """``quota`` bounds the files in ``root``, in GiB."""
+        self._quota = None if quota is None else int(quota * GIB)
         self._thread = StorageThread(root)
         self._runner: BatchRunner | None = None
         self._opening = asyncio.Lock()
@@ -87,11 +90,16 @@ class BatchService:
 
     # ------------------------------------------------------------------ files
 
-    async def begin_upload(self) -> PendingUpload:
-        """A new file, to be written and finished, or discarded."""
+    async def begin_upload(self, announced: int = 0) -> PendingUpload:
+        """A new file, to be written and finished, or discarded; ``announced`` is its size.
+
+        Raises:
+            RequestError: 413, there is no room for so much.
+        """
         await self._opened()
-        upload = await self._thread.call(lambda s: Upload(s.folder, new_id("file-")))
-        return PendingUpload(self._thread, upload)
+        quota = self._quota
+        upload = await self._thread.call(lambda s: _begin(s.folder, announced, quota))
+        return PendingUpload(self._thread, upload, quota)
 
     async def list_files(
         self, *, purpose: str | None, after: str | None, limit: int, order: Order
@@ -175,9 +183,10 @@ class BatchService:
 class PendingUpload:
     """A file while it comes in."""
 
-    def __init__(self, thread: StorageThread, upload: Upload) -> None:
+    def __init__(self, thread: StorageThread, upload: Upload, quota: int | None) -> None:
         self._thread = thread
         self._upload = upload
+        self._quota = quota
 
     @property
     def size(self) -> int:
@@ -188,9 +197,9 @@ class PendingUpload:
         """Append to the file.
 
         Raises:
-            RequestError: 507, the disk is full.
+            RequestError: 507, the disk is full; 413, the quota is used up.
         """
-        await self._on_disk(lambda: self._upload.write(data))
+        await self._on_disk(lambda: self._write(data))
 
     async def finish(
         self, filename: str, purpose: str, expires_after: int | None = None
@@ -205,6 +214,10 @@ class PendingUpload:
         await self._thread.call(lambda s: s.files.insert(record))
         return record
 
+    def _write(self, data: bytes) -> None:
+        _check_quota(self._upload.folder, len(data), self._quota)
+        self._upload.write(data)
+
     async def discard(self) -> None:
         """Leave nothing of it."""
         await asyncio.to_thread(self._upload.discard)
@@ -218,3 +231,13 @@ class PendingUpload:
             if is_full(error):
                 raise disk_full() from None
             raise
+
+
+def _begin(folder: StorageFolder, announced: int, quota: int | None) -> Upload:
+    _check_quota(folder, announced, quota)
+    return Upload(folder, new_id("file-"))
+
+
+def _check_quota(folder: StorageFolder, more: int, quota: int | None) -> None:
+    if quota is not None and folder.used_bytes() + more > quota:
+        raise over_quota(quota)

@@ -47,7 +47,10 @@ async def read_optional_json_object(request: Request) -> dict[str, Any]:
 
 
 def check_fields(body: dict[str, Any], known: Collection[str]) -> None:
-    """Raises RequestError for a field that no route of this kind has."""
+    """Raises RequestError for a field that no route of this kind has.
+
+    ``known`` may be the annotations of the type that describes the body.
+    """
     for name in sorted(body.keys() - known):
         raise RequestError(f"unknown field {name[:60]!r}", param=name[:60], code="unknown_field")
 

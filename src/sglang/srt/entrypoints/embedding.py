@@ -16,8 +16,18 @@ from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.embedding_output import native_embeddings
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import EmbeddingReqInput
+from sglang.srt.managers.request_batch import as_text
 
-_FIELDS = frozenset(field.name for field in dataclasses.fields(EmbeddingReqInput))
+
+@dataclasses.dataclass
+class EncodeBody(EmbeddingReqInput):
+    """Body of ``/encode`` and ``/classify``."""
+
+    model: str | None = None
+    """Looked at with --strict-model-name."""
+
+
+_FIELDS = frozenset(field.name for field in dataclasses.fields(EncodeBody))
 
 
 async def encode(state: ServerState, request: Request) -> Response:
@@ -35,8 +45,9 @@ async def classify(state: ServerState, request: Request) -> Response:
 
 
 async def _answer(state: ServerState, request: Request, body: dict[str, Any]) -> Any:
-    check_fields(body, {*_FIELDS, "model"})
-    check_model(state, body.get("model"))
+    check_fields(body, _FIELDS)
+    if body.get("model") is not None:
+        check_model(state, as_text(body["model"], "model"))
     fields = {name: value for name, value in body.items() if value is not None and name != "model"}
     obj = EmbeddingReqInput(**fields)
     group = await unless_disconnected(request, state.manager.embed(obj))

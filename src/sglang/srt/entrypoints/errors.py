@@ -13,6 +13,7 @@ import orjson
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from sglang.srt.entrypoints.paths import route_path
 from sglang.srt.logs.request_id import REQUEST_ID
@@ -125,7 +126,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     }
     message = messages.get(status, str(getattr(error, "detail", "error")))
     shape = shape_outside(route_path(request.scope))
-    return error_response(RequestError(message, status=status), shape)
+    response = error_response(RequestError(message, status=status), shape)
+    if status == 405:
+        response.headers["Allow"] = ", ".join(_methods(request))
+    return response
+
+
+def _methods(request: Request) -> list[str]:
+    """Those of the routes that have the path of a request, by name or else by pattern."""
+    fitting = [r for r in request.app.routes if r.matches(request.scope)[0] is not Match.NONE]
+    exact = [route for route in fitting if route.path == route_path(request.scope)]
+    return sorted({method for route in exact or fitting for method in route.methods})
 
 
 async def on_internal_error(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from typing_extensions import TypedDict
 
 from sglang import __version__
 from sglang.srt.entrypoints.auth import Access, Keys
@@ -23,8 +24,16 @@ from sglang.srt.entrypoints.sse import NATIVE_STREAM, event, event_stream, unles
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
+from sglang.srt.tokenizer.chat_marks import chat_marks
 
 _GENERATE_FIELDS = frozenset(field.name for field in dataclasses.fields(GenerateReqInput))
+
+
+class AbortBody(TypedDict):
+    """Body of ``/abort_request``."""
+
+    rid: str
+    """The id that the request came with."""
 
 
 async def generate(state: ServerState, request: Request) -> Response:
@@ -78,10 +87,12 @@ async def server_info(state: ServerState, request: Request) -> Response:
 
 
 async def collect_server_info(state: ServerState) -> dict[str, Any]:
+    marks = chat_marks(state.chat_template, state.tokenizer, state.chat_stops)
     return {
         **state.server_args.to_dict(),
         "model_path": state.model_path,
         **state.engine_info,
+        "chat_marks": None if marks is None else marks.to_dict(),
         "internal_states": [await state.manager.get_state()],
         "version": __version__,
     }
@@ -100,8 +111,8 @@ async def flush_cache(state: ServerState, request: Request) -> Response:
 async def abort_request(state: ServerState, request: Request) -> Response:
     """Stop a request by its rid; an unknown one has perhaps just ended, which is no error."""
     body = await read_json_object(request)
+    check_fields(body, AbortBody.__annotations__)
     rid = body.get("rid")
     if not isinstance(rid, str) or not rid:
         raise RequestError("rid must be a non-empty string", param="rid")
-    check_fields(body, {"rid"})
     return json_response({"success": True, "found": state.manager.abort(rid)})

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import NotRequired, TypedDict
 
 from sglang.srt.entrypoints.body import check_fields, read_json_object
 from sglang.srt.entrypoints.json_response import json_response
@@ -21,10 +22,27 @@ THREAD_FROM_CHARS = 1 << 17
 """Longer texts are parsed off the event loop."""
 
 
+class FunctionCallBody(TypedDict):
+    """Body of ``/function_call``."""
+
+    text: str
+    tools: list[dict[str, Any]]
+    tool_call_parser: NotRequired[str]
+    """One of those of --tool-call-parser; by default the server's."""
+
+
+class SeparateReasoningBody(TypedDict):
+    """Body of ``/separate_reasoning``."""
+
+    text: str
+    reasoning_parser: NotRequired[str]
+    """One of those of --reasoning-parser; by default the server's."""
+
+
 async def function_call(state: ServerState, request: Request) -> Response:
     """The calls in a text that a model has written, and the rest of it."""
     body = await read_json_object(request)
-    check_fields(body, {"text", "tools", "tool_call_parser"})
+    check_fields(body, FunctionCallBody.__annotations__)
     text = _text(body)
     tools = body.get("tools")
     if not isinstance(tools, list):
@@ -47,7 +65,7 @@ async def function_call(state: ServerState, request: Request) -> Response:
 async def separate_reasoning(state: ServerState, request: Request) -> Response:
     """The reasoning in a text that a model has written, and the rest of it."""
     body = await read_json_object(request)
-    check_fields(body, {"text", "reasoning_parser"})
+    check_fields(body, SeparateReasoningBody.__annotations__)
     text = _text(body)
     name = _parser_name(body, "reasoning_parser", state.server_args.reasoning_parser)
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from typing_extensions import TypedDict
 
 from sglang.srt.entrypoints.body import check_fields, read_optional_json_object
 from sglang.srt.entrypoints.state import ServerState
@@ -22,17 +23,32 @@ MAX_STEPS = 1 << 20
 MAX_PATH_LENGTH = 4096
 
 
+class StartProfileBody(TypedDict, total=False):
+    """Body of ``/start_profile``."""
+
+    output_dir: str
+    """A folder in the one for traces."""
+    num_steps: int
+    """Stop after so many steps; by default at /stop_profile."""
+    activities: list[str]
+    """CPU and GPU; by default what there is."""
+
+
+class StopProfileBody(TypedDict):
+    """Body of ``/stop_profile``: there is nothing to say."""
+
+
 async def start_profile(state: ServerState, request: Request) -> Response:
     """Record the engine's steps from now on."""
     body = await read_optional_json_object(request)
-    check_fields(body, {"output_dir", "num_steps", "activities"})
+    check_fields(body, StartProfileBody.__annotations__)
     await start(state, **{name: value for name, value in body.items() if value is not None})
     return PlainTextResponse("Start profiling.\n")
 
 
 async def stop_profile(state: ServerState, request: Request) -> Response:
     """Write what was recorded."""
-    check_fields(await read_optional_json_object(request), ())
+    check_fields(await read_optional_json_object(request), StopProfileBody.__annotations__)
     path = await stop(state)
     return PlainTextResponse(f"Stop profiling. The trace is in {path}\n")
 

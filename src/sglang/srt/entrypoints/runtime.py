@@ -13,6 +13,7 @@ from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.engine_child import EngineChild
 from sglang.srt.managers.engine_client import EngineProcess
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
+from sglang.srt.metrics.tracing import make_tracer
 from sglang.srt.model_loader.hub import resolve_model_path
 from sglang.srt.server_args import ServerArgs
 from sglang.srt.tokenizer.chat_template import ChatTemplate, resolve_chat_template
@@ -45,6 +46,7 @@ async def start_runtime(
         ValueError: the checkpoint or the arguments are wrong (ModelLoadError among them).
         EngineDead: the engine could not start; the message says why.
     """
+    tracer = make_tracer(args.otlp_traces_endpoint)
     model_path = await asyncio.to_thread(
         resolve_model_path,
         args.model_path,
@@ -68,6 +70,7 @@ async def start_runtime(
         max_sequence_tokens=ready.info.get("max_total_num_tokens"),
         on_engine_death=on_engine_death,
         metrics=metrics,
+        tracer=tracer,
     )
     return ServerState(
         server_args=args,

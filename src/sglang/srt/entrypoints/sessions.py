@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import NotRequired, TypedDict
 
 from sglang.srt.entrypoints.body import check_fields, read_json_object
 from sglang.srt.entrypoints.json_response import json_response
@@ -14,10 +15,25 @@ from sglang.srt.managers.request_batch import MAX_RID_LENGTH, as_int, as_text
 from sglang.srt.managers.sessions import MAX_CAPACITY
 
 
+class OpenSessionBody(TypedDict):
+    """Body of ``/open_session``."""
+
+    capacity_of_str_len: int
+    """Characters that the session may hold."""
+    session_id: NotRequired[str]
+    """A name for it; by default a new one."""
+
+
+class CloseSessionBody(TypedDict):
+    """Body of ``/close_session``."""
+
+    session_id: str
+
+
 async def open_session(state: ServerState, request: Request) -> Response:
     """A new session; the answer is its id."""
     body = await read_json_object(request)
-    check_fields(body, {"capacity_of_str_len", "session_id"})
+    check_fields(body, OpenSessionBody.__annotations__)
     session_id = open_one(state, body.get("capacity_of_str_len"), body.get("session_id"))
     return json_response(session_id)
 
@@ -25,7 +41,7 @@ async def open_session(state: ServerState, request: Request) -> Response:
 async def close_session(state: ServerState, request: Request) -> Response:
     """Forget a session; what runs in it ends."""
     body = await read_json_object(request)
-    check_fields(body, {"session_id"})
+    check_fields(body, CloseSessionBody.__annotations__)
     state.manager.sessions.close(_checked_id(body.get("session_id")))
     return Response()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sglang.srt.batches.service import BatchService
+from sglang.srt.entrypoints.openai.responses_background import BackgroundResponses
 from sglang.srt.entrypoints.openai.responses_store import ResponseStore
 from sglang.srt.managers.tokenizer_manager import TokenizerManager
 
@@ -38,12 +39,16 @@ class ServerState:
     """Whose weights are served: the option's, until others are loaded."""
     responses: ResponseStore = field(default_factory=ResponseStore)
     """What clients of the Responses API may ask for again."""
+    background: BackgroundResponses = field(init=False)
+    """What of it is still in the making."""
     batches: BatchService = field(init=False)
     """Files and batches; at rest until it is started."""
 
     def __post_init__(self) -> None:
         self.model_path = self.server_args.model_path
-        self.batches = BatchService(Path(self.server_args.file_storage_pth))
+        self.background = BackgroundResponses(self.responses)
+        args = self.server_args
+        self.batches = BatchService(Path(args.file_storage_pth), args.file_storage_quota)
 
     @property
     def openai_defaults(self) -> dict[str, Any]:

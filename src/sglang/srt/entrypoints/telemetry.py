@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sglang.srt.logs.request_id import REQUEST_ID, accepted_or_new
+from sglang.srt.logs.request_id import REQUEST_ID, TRACEPARENT, accepted_or_new
 
 if TYPE_CHECKING:
     from sglang.srt.metrics.server_metrics import ServerMetrics
@@ -55,6 +55,8 @@ class Telemetry:
         if self._metrics is not None:
             self._metrics.http_started()
         token = REQUEST_ID.set(request_id)
+        parents = [value for name, value in scope["headers"] if name == b"traceparent"]
+        trace_token = TRACEPARENT.set(parents[0].decode("latin-1") if len(parents) == 1 else "")
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
@@ -63,6 +65,7 @@ class Telemetry:
         finally:
             self._note(scope, status, time.monotonic() - started, request_id)
             REQUEST_ID.reset(token)
+            TRACEPARENT.reset(trace_token)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         method = scope["method"]

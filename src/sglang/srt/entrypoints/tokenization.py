@@ -22,7 +22,7 @@ from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.request_batch import token_array
 from sglang.srt.tokenizer.tokenizer import Tokenizer
 
-_CHAT_FIELDS = frozenset(
+CHAT_FIELDS = frozenset(
     {
         "messages",
         "tools",
@@ -59,8 +59,8 @@ class DetokenizeRequest(_Model):
 async def tokenize(state: ServerState, request: Request) -> Response:
     """Token ids of a prompt, of several, or of a conversation as the model reads it."""
     raw = await read_json_object(request)
-    chat = {name: value for name, value in raw.items() if name in _CHAT_FIELDS}
-    body = read_fields(TokenizeRequest, {k: v for k, v in raw.items() if k not in _CHAT_FIELDS})
+    chat = {name: value for name, value in raw.items() if name in CHAT_FIELDS}
+    body = read_fields(TokenizeRequest, {k: v for k, v in raw.items() if k not in CHAT_FIELDS})
     check_model(state, body.model)
     tokenizer = _tokenizer(state)
     if (body.prompt is None) == ("messages" not in chat):

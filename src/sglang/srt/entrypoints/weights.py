@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import NotRequired, TypedDict
 
 from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.entrypoints.body import check_fields, read_json_object
@@ -26,6 +27,15 @@ MAX_PATH_LENGTH = 4096
 _LOAD_FORMAT = next(option for option in OPTIONS if option.name == "load_format")
 
 
+class UpdateWeightsBody(TypedDict):
+    """Body of ``/update_weights_from_disk``."""
+
+    model_path: str
+    """A folder, or a name on the hub."""
+    load_format: NotRequired[str]
+    """One of those of --load-format; by default the server's."""
+
+
 class WeightUpdate(NamedTuple):
     """How an update went; after a failure the old weights are served on."""
 
@@ -36,7 +46,7 @@ class WeightUpdate(NamedTuple):
 async def update_weights_from_disk(state: ServerState, request: Request) -> Response:
     """Serve the weights of another checkpoint of the model."""
     body = await read_json_object(request)
-    check_fields(body, {"model_path", "load_format"})
+    check_fields(body, UpdateWeightsBody.__annotations__)
     model_path = as_text(body.get("model_path"), "model_path", MAX_PATH_LENGTH)
     load_format = body.get("load_format")
     if load_format is not None:

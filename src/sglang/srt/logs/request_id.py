@@ -13,6 +13,9 @@ from contextvars import ContextVar
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Empty outside of HTTP requests."""
 
+TRACEPARENT: ContextVar[str] = ContextVar("traceparent", default="")
+"""The header of that name (W3C Trace Context) that it came with; likewise for traces only."""
+
 _ACCEPTABLE = re.compile(rb"[!-~]{1,128}\Z")
 
 

@@ -11,7 +11,7 @@ from sglang.srt.entrypoints.openai.extra_fields import split_fields
 from sglang.srt.managers.errors import NotImplementedYetError
 from sglang.srt.sampling.sampling_params import MAX_TOKENS
 
-_HARMLESS = frozenset({"cache_control", "diagnostics", "service_tier", "user_profile_id"})
+HARMLESS = frozenset({"cache_control", "diagnostics", "service_tier", "user_profile_id"})
 """Accepted and without effect. Prefixes are cached without being told to."""
 
 _NOT_YET = frozenset(
@@ -65,11 +65,12 @@ class PromptRequest(_Model):
 
     model: str
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=16384)
-    """Like the next one read by :mod:`.history`."""
+    """Turns of user and assistant, each a text or a list of blocks."""
     system: str | list[Any] | None = None
     tools: list[Any] | None = None
-    """Like the next one read by :mod:`.tools`."""
+    """Tools of the client's own: name, description, input_schema."""
     tool_choice: Any = None
+    """An object whose type is ``auto``, ``any``, ``tool`` or ``none``."""
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
 
@@ -78,6 +79,7 @@ class MessagesRequest(PromptRequest):
     """Body of ``/v1/messages``."""
 
     max_tokens: int = Field(ge=1)
+    """Tokens that are generated at most."""
     metadata: Metadata | None = None
     stop_sequences: list[str] | None = None
     stream: bool = False
@@ -99,7 +101,7 @@ def parse_request(kind: type[R], body: dict[str, Any]) -> tuple[R, dict[str, Any
     for name in sorted(own.keys() & _NOT_YET):
         if own.pop(name) not in _NEUTRAL.get(name, []):
             raise NotImplementedYetError(f"the field {name!r}", param=name)
-    fields = {name: value for name, value in own.items() if name not in _HARMLESS}
+    fields = {name: value for name, value in own.items() if name not in HARMLESS}
     try:
         return kind.model_validate(fields), extras
     except ValidationError as error:

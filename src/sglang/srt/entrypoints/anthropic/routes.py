@@ -28,7 +28,7 @@ from sglang.srt.entrypoints.anthropic.translate import NAMES, to_chat
 from sglang.srt.entrypoints.body import read_json_object
 from sglang.srt.entrypoints.errors import anthropic_headers, renaming
 from sglang.srt.entrypoints.json_response import json_response
-from sglang.srt.entrypoints.openai.chat_run import ChatRun, chat_prompt, start_chat
+from sglang.srt.entrypoints.openai.chat_run import ChatRun, count_prompt_tokens, start_chat
 from sglang.srt.entrypoints.sse import event_stream, typed_event, unless_disconnected
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.request_state import SequenceState
@@ -58,8 +58,8 @@ async def count_tokens(state: ServerState, request: Request) -> Response:
     body, extras = parse_request(PromptRequest, await read_json_object(request))
     with renaming(NAMES):
         chat = to_chat(state, body, extras)
-        prompt = await unless_disconnected(request, chat_prompt(state, chat))
-    response = json_response({"input_tokens": len(prompt.ids)})
+        count = await unless_disconnected(request, count_prompt_tokens(state, chat))
+    response = json_response({"input_tokens": count})
     response.headers.update(anthropic_headers())
     return response
 

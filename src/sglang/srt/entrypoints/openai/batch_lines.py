@@ -18,6 +18,7 @@ from sglang.srt.entrypoints.errors import ErrorShape, error_response
 from sglang.srt.entrypoints.openai.chat import chat_completions
 from sglang.srt.entrypoints.openai.completions import completions
 from sglang.srt.entrypoints.openai.embeddings import embeddings
+from sglang.srt.entrypoints.openai.responses import create_response
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.logs.request_id import REQUEST_ID, accepted_or_new
 from sglang.srt.managers.errors import RequestError
@@ -28,6 +29,7 @@ ENDPOINTS: dict[str, Callable[[ServerState, Request], Awaitable[Response]]] = {
     "/v1/chat/completions": chat_completions,
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
+    "/v1/responses": create_response,
 }
 
 PRIORITY = -1000
@@ -40,6 +42,8 @@ async def answer_line(state: ServerState, endpoint: str, body: bytes) -> LineAns
     """What ``POST endpoint`` answers to ``body``."""
     request_id = accepted_or_new(None)
     token = REQUEST_ID.set(request_id)
+    was_alive = state.manager.dead_reason is None
+    engine_died = False
     try:
         if len(body) >= THREAD_FROM_BYTES:
             body = await asyncio.to_thread(_with_priority, body)
@@ -47,6 +51,7 @@ async def answer_line(state: ServerState, endpoint: str, body: bytes) -> LineAns
             body = _with_priority(body)
         response = await ENDPOINTS[endpoint](state, _request(endpoint, body))
     except RequestError as error:
+        engine_died = was_alive and error.code == "engine_dead"
         response = error_response(error, ErrorShape.OPENAI)
     except Exception:
         logger.exception("a line of a batch failed")
@@ -54,7 +59,7 @@ async def answer_line(state: ServerState, endpoint: str, body: bytes) -> LineAns
         response = error_response(failure, ErrorShape.OPENAI)
     finally:
         REQUEST_ID.reset(token)
-    return LineAnswer(response.status_code, bytes(response.body), request_id)
+    return LineAnswer(response.status_code, bytes(response.body), request_id, engine_died)
 
 
 async def start_batches(state: ServerState) -> None:

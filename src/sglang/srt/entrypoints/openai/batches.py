@@ -15,17 +15,23 @@ from sglang.srt.entrypoints.errors import from_validation_error
 from sglang.srt.entrypoints.json_response import json_response
 from sglang.srt.entrypoints.openai.batch_lines import ENDPOINTS
 from sglang.srt.entrypoints.openai.files import check_expiry
-from sglang.srt.entrypoints.openai.paging import check_query, page_body, page_limit
+from sglang.srt.entrypoints.openai.paging import (
+    AFTER,
+    check_query,
+    limit_query,
+    page_body,
+    page_limit,
+)
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import NotImplementedYetError, RequestError
 
 DEFAULT_PAGE, MAX_PAGE = 20, 100
+LIST = (AFTER, limit_query(DEFAULT_PAGE, MAX_PAGE))
 MAX_METADATA = 16
 MAX_METADATA_KEY, MAX_METADATA_VALUE = 64, 512
 
 _OTHER_ENDPOINTS = frozenset(
     {
-        "/v1/responses",
         "/v1/moderations",
         "/v1/images/generations",
         "/v1/images/edits",
@@ -80,7 +86,7 @@ async def create_batch(state: ServerState, request: Request) -> Response:
 
 async def list_batches(state: ServerState, request: Request) -> Response:
     """The batches, the youngest first."""
-    check_query(request, {"after", "limit"})
+    check_query(request, LIST)
     batches, has_more = await state.batches.list_batches(
         after=request.query_params.get("after"), limit=page_limit(request, DEFAULT_PAGE, MAX_PAGE)
     )

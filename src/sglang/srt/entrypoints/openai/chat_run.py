@@ -19,7 +19,11 @@ from sglang.srt.entrypoints.openai.reasoning_usage import count_tokens
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
-from sglang.srt.sampling.sampling_params import GRAMMAR_KINDS
+from sglang.srt.sampling.sampling_params import (
+    GRAMMAR_KINDS,
+    SamplingParams,
+    SamplingParamsError,
+)
 from sglang.srt.tokenizer.messages import normalize_messages
 from sglang.srt.tokenizer.tokenizer import NO_TEMPLATE, Tokenizer
 
@@ -62,6 +66,21 @@ async def chat_prompt(state: ServerState, chat: ChatRequest) -> ChatPrompt:
     except ValueError as error:
         raise RequestError(str(error), param="messages") from None
     return prompt
+
+
+async def count_prompt_tokens(state: ServerState, chat: ChatRequest) -> int:
+    """How many tokens the model would read.
+
+    Raises:
+        RequestError: the request is wrong, whether that matters to the prompt or not.
+    """
+    names = client_names(chat)
+    params = _sampling_params(state, chat, None)
+    try:
+        SamplingParams.parse(params, vocab_size=state.model_config.vocab_size)
+    except SamplingParamsError as error:
+        raise renamed(RequestError(str(error), param=error.field), names) from None
+    return len((await chat_prompt(state, chat)).ids)
 
 
 async def start_chat(state: ServerState, chat: ChatRequest, rid: str) -> ChatRun:

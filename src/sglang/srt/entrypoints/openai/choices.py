@@ -29,11 +29,19 @@ class Answer:
             "created": int(time.time()),
             "model": state.model_name,
         }
-        self._streams_usage = request.stream and request.include_usage
+        options = request.stream_options if request.stream else None
+        self._streams_usage = options is not None and options.include_usage
+        self._counts_on = options is not None and options.continuous_usage_stats
 
-    async def whole(self, choice: Callable[[SequenceState], dict[str, Any]]) -> dict[str, Any]:
-        """Wait for all sequences and build the answer."""
-        body = self._body([choice(state) for state in await self._run.finished()])
+    async def whole(
+        self,
+        choice: Callable[[SequenceState], dict[str, Any]],
+        best: Callable[[list[SequenceState]], list[SequenceState]] | None = None,
+    ) -> dict[str, Any]:
+        """Wait for all sequences and build the answer, of all of them or of the best."""
+        states = await self._run.finished()
+        choices = [choice(state) for state in (states if best is None else best(states))]
+        body = self._body([{**each, "index": i} for i, each in enumerate(choices)])
         body["usage"] = self._usage()
         return body
 
@@ -53,7 +61,7 @@ class Answer:
         """A whole answer, or one chunk of a stream."""
         body: dict[str, Any] = {**self._header, "choices": choices}
         if self._streams_usage:
-            body["usage"] = None
+            body["usage"] = self._usage() if self._counts_on else None
         return body
 
     def _usage(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -22,7 +23,7 @@ from sglang.srt.entrypoints.openai.protocol import (
 )
 from sglang.srt.entrypoints.sse import OPENAI_STREAM, event_stream, unless_disconnected
 from sglang.srt.entrypoints.state import ServerState
-from sglang.srt.managers.errors import NotImplementedYetError, RequestError
+from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
 from sglang.srt.managers.request_state import SequenceState
 from sglang.srt.tokenizer.tokenizer import Tokenizer
@@ -40,7 +41,8 @@ async def completions(state: ServerState, request: Request) -> Response:
     answer = Answer(state, body, run, rid, "text_completion")
     if body.stream:
         return await event_stream(request, answer.events(formatter.chunks), OPENAI_STREAM)
-    return json_response(await unless_disconnected(request, answer.whole(formatter.choice)))
+    best = None if body.num_answers == body.num_tries else partial(_best, body)
+    return json_response(await unless_disconnected(request, answer.whole(formatter.choice, best)))
 
 
 async def _submit(state: ServerState, body: CompletionRequest, rid: str) -> AnswerRun:
@@ -49,16 +51,15 @@ async def _submit(state: ServerState, body: CompletionRequest, rid: str) -> Answ
         raise RequestError(
             "completions need a tokenizer, and the server runs with --skip-tokenizer-init"
         )
-    n = body.n or 1
-    if body.best_of is not None and body.best_of != n:
-        raise NotImplementedYetError("best_of other than n", param="best_of")
+    chooses = body.num_answers != body.num_tries
     max_tokens = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
     wants_logprobs = body.logprobs is not None
+    params = sampling_params(body, max_tokens, state.openai_defaults)
     obj = GenerateReqInput(
         **_prompt(body.prompt),
-        sampling_params=sampling_params(body, max_tokens, state.openai_defaults),
+        sampling_params={**params, "n": body.num_tries},
         rid=rid,
-        return_logprob=wants_logprobs,
+        return_logprob=wants_logprobs or chooses,
         logprob_start_len=0 if wants_logprobs and body.echo else -1,
         top_logprobs_num=body.logprobs or 0,
         stream=body.stream,
@@ -70,7 +71,22 @@ async def _submit(state: ServerState, body: CompletionRequest, rid: str) -> Answ
         group = await state.manager.submit(obj)
     except RequestError as error:
         raise renamed(error, {**names, "input_ids": "prompt", "text": "prompt"}) from None
-    return AnswerRun(state.manager, group, names, n=n)
+    return AnswerRun(state.manager, group, names, n=body.num_tries)
+
+
+def _best(body: CompletionRequest, states: list[SequenceState]) -> list[SequenceState]:
+    """The ``n`` answers to each prompt whose tokens are the likeliest on average."""
+    best: list[SequenceState] = []
+    for first in range(0, len(states), body.num_tries):
+        tries = states[first : first + body.num_tries]
+        best += sorted(tries, key=_mean_logprob, reverse=True)[: body.num_answers]
+    return best
+
+
+def _mean_logprob(state: SequenceState) -> float:
+    logprobs = [] if state.output_logprobs is None else state.output_logprobs.logprobs
+    known = [logprob for logprob in logprobs if logprob is not None]
+    return sum(known) / len(known) if known else 0.0
 
 
 def _prompt(prompt: Any) -> dict[str, Any]:
@@ -142,6 +158,6 @@ class CompletionFormatter:
         if isinstance(prompt, str):
             return prompt
         if isinstance(prompt[0], str):
-            text: str = prompt[state.index // (self._body.n or 1)]
+            text: str = prompt[state.index // self._body.num_tries]
             return text
         return self._tokenizer.decode(state.prompt_ids.tolist(), skip_special_tokens=True)

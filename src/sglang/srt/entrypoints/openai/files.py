@@ -12,13 +12,22 @@ from sglang.srt.batches.records import FileRecord
 from sglang.srt.batches.service import PendingUpload
 from sglang.srt.entrypoints.json_response import json_response
 from sglang.srt.entrypoints.multipart import FormReader, pieces
-from sglang.srt.entrypoints.openai.paging import check_query, page_body, page_limit
+from sglang.srt.entrypoints.openai.paging import (
+    AFTER,
+    ORDER,
+    check_query,
+    limit_query,
+    page_body,
+    page_limit,
+)
+from sglang.srt.entrypoints.openapi.spec import Form, Query
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
 
 MAX_FILE_BYTES = 512 << 20
-MAX_FORM_BYTES = MAX_FILE_BYTES + (1 << 20)
-"""The file and what is around it."""
+FORM_BYTES = 1 << 20
+"""What may be around the file."""
+MAX_FORM_BYTES = MAX_FILE_BYTES + FORM_BYTES
 WRITE_BYTES = 1 << 20
 """So much is collected before the disk is bothered."""
 MAX_PAGE = 10_000
@@ -27,6 +36,25 @@ MIN_EXPIRY_SECONDS = 3600
 MAX_EXPIRY_SECONDS = 30 * 86400
 
 _ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
+UPLOAD = Form(
+    "file",
+    {
+        "purpose": {"enum": list(PURPOSES)},
+        _ANCHOR: {"enum": ["created_at"]},
+        _SECONDS: {
+            "type": "integer",
+            "minimum": MIN_EXPIRY_SECONDS,
+            "maximum": MAX_EXPIRY_SECONDS,
+        },
+    },
+    ("file", "purpose"),
+)
+LIST = (
+    Query("purpose", {"type": "string"}, "Only files for this purpose."),
+    AFTER,
+    ORDER,
+    limit_query(MAX_PAGE, MAX_PAGE),
+)
 
 
 async def upload_file(state: ServerState, request: Request) -> Response:
@@ -35,7 +63,7 @@ async def upload_file(state: ServerState, request: Request) -> Response:
     if not declared.isdecimal() or int(declared) > MAX_FORM_BYTES:
         raise _too_large()
     form = FormReader(request.headers.get("content-type", ""), "file")
-    upload = await state.batches.begin_upload()
+    upload = await state.batches.begin_upload(max(int(declared) - FORM_BYTES, 0))
     try:
         await _receive(request, form, upload)
         purpose, expires_after = _read_fields(form)
@@ -49,7 +77,7 @@ async def upload_file(state: ServerState, request: Request) -> Response:
 
 async def list_files(state: ServerState, request: Request) -> Response:
     """The files, the youngest first unless ``order`` is asc."""
-    check_query(request, {"purpose", "after", "limit", "order"})
+    check_query(request, LIST)
     query = request.query_params
     order = query.get("order", "desc")
     if order not in get_args(Order):
@@ -134,7 +162,7 @@ def _read_fields(form: FormReader) -> tuple[str, int | None]:
         raise RequestError("the form ends in the middle: its last boundary is missing")
     if form.filename is None:
         raise RequestError("the form has no part named 'file'", param="file")
-    for name in form.fields.keys() - {"purpose", _ANCHOR, _SECONDS}:
+    for name in form.fields.keys() - UPLOAD.fields.keys():
         raise RequestError(f"unknown field {name[:60]!r}", param=name[:60], code="unknown_field")
     purpose = form.fields.get("purpose")
     if purpose not in PURPOSES:

@@ -25,6 +25,25 @@ _MEDIA_PARTS = frozenset(
 )
 
 
+def message_schema() -> dict[str, Any]:
+    """The JSON schema of a message, as far as it can be said there."""
+    text = {"type": ["string", "null"]}
+    part = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
+    fields: dict[str, Any] = {name: text for name in sorted(FIELDS)}
+    fields |= {
+        "role": {"enum": list(ROLES)},
+        "content": {"anyOf": [text, {"type": "array", "items": part, "minItems": 1}]},
+        "tool_calls": {"description": "In a message of the assistant: the calls it made."},
+    }
+    fields |= {name: {"description": "Only empty."} for name in _EMPTY_IN_ANSWERS}
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": ["role"],
+        "additionalProperties": False,
+    }
+
+
 def check_messages(messages: list[dict[str, Any]]) -> None:
     """Raises:
     RequestError: wrong role or content, an unknown field, or content that is not text.
@@ -63,7 +82,7 @@ def _check_parts(parts: list[Any], where: str) -> None:
         raise RequestError(f"{where} is an empty list", param=where)
     for i, part in enumerate(parts):
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in _MEDIA_PARTS:
+        if isinstance(kind, str) and kind in _MEDIA_PARTS:
             raise NotImplementedYetError(f"content of type {kind!r}", param=f"{where}[{i}]")
         if kind != "text" or not isinstance(part.get("text"), str):
             raise RequestError(

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from starlette.requests import Request
 
+from sglang.srt.entrypoints.openapi.spec import Query
 from sglang.srt.managers.errors import RequestError
 
+AFTER = Query("after", {"type": "string"}, "What comes behind the item with this id.")
+ORDER = Query("order", {"enum": ["asc", "desc"], "default": "desc"}, "By age.")
 
-def check_query(request: Request, known: set[str]) -> None:
+
+def limit_query(default: int, maximum: int) -> Query:
+    """How long a page may be."""
+    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
+    return Query("limit", schema, "At most so many.")
+
+
+def check_query(request: Request, known: Collection[Query]) -> None:
     """Refuse parameters that would be ignored."""
+    names = {query.name for query in known}
     for name in request.query_params:
-        if name not in known:
+        if name not in names:
             message = f"unknown query parameter {name[:60]!r}"
             raise RequestError(message, param=name[:60], code="unknown_field")
 

@@ -7,18 +7,19 @@ refused as such, unless they ask for nothing.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sglang.srt.entrypoints.errors import from_validation_error
 from sglang.srt.entrypoints.openai.response_format import GRAMMAR_FIELDS, grammar_params
 from sglang.srt.managers.errors import NotImplementedYetError, RequestError
-from sglang.srt.sampling.sampling_params import MAX_TOKENS
+from sglang.srt.sampling.sampling_params import MAX_N, MAX_TOKENS
 
 MAX_TOP_LOGPROBS = 20
+MAX_MESSAGES = 16384
 
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     {
         "user",
         "metadata",
@@ -26,6 +27,7 @@ _HARMLESS = frozenset(
         "service_tier",
         "safety_identifier",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
     }
 )
@@ -38,6 +40,7 @@ _NOT_YET = frozenset(
         "function_call",
         "functions",
         "modalities",
+        "moderation",
         "prediction",
         "suffix",
         "verbosity",
@@ -76,6 +79,7 @@ _NEUTRAL: dict[str, Any] = {
     "guided_decoding_backend": "auto",
     "length_penalty": 1.0,
     "modalities": ["text"],
+    "verbosity": "medium",
 }
 """Values of such fields that are what happens anyway."""
 
@@ -86,6 +90,11 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     include_usage: bool = False
+    """Count the tokens in a last event."""
+    continuous_usage_stats: bool = False
+    """With ``include_usage``: in every event, as far as it goes."""
+    include_obfuscation: Literal[False] | None = None
+    """Events are as long as what they tell."""
 
 
 class CommonRequest(BaseModel):
@@ -94,15 +103,19 @@ class CommonRequest(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", protected_namespaces=())
 
     model: str | None = None
+    """Any name, unless the server runs with --strict-model-name."""
     stream: bool = False
+    """Answer with a stream of events."""
     stream_options: StreamOptions | None = None
     # What the answer has to obey, see response_format.py.
     response_format: Any = None
+    """``{"type": "text"}``, ``json_object``, ``json_schema`` or ``structural_tag``."""
     json_schema: Any = None
     regex: Any = None
     ebnf: Any = None
     structural_tag: Any = None
     return_token_ids: bool = False
+    """Give the ids of the answer's tokens as well."""
     # Sampling, as in SamplingParams; None: the server's default.
     n: int | None = None
     temperature: float | None = None
@@ -122,33 +135,46 @@ class CommonRequest(BaseModel):
     spaces_between_special_tokens: bool | None = None
     # Scheduling.
     rid: str | None = None
+    """An id for /abort_request; by default the answer's own."""
     priority: int = 0
+    """Higher ones go first."""
     cache_salt: str | None = None
-
-    @property
-    def include_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+    """Cached prefixes are shared among requests with the same salt only."""
 
 
 class ChatRequest(CommonRequest):
     """Body of ``/v1/chat/completions``."""
 
-    messages: list[dict[str, Any]] = Field(min_length=1, max_length=16384)
+    messages: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_tokens: int | None = None
+    """Tokens that are generated at most; by default as many as the context holds."""
     max_completion_tokens: int | None = None
+    """The newer name of ``max_tokens``; goes before it."""
     logprobs: bool = False
+    """Give the log-probability of each token of the answer."""
     top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
+    """With ``logprobs``: those of so many of the likeliest tokens in its place, too."""
+    # These two are read by tools.py.
     tools: list[Any] | None = None
-    """Like the next one read by ``read_tool_use``."""
+    """Functions that the model may call."""
     tool_choice: Any = None
+    """``none``, ``auto``, ``required``, or a function by name."""
     parallel_tool_calls: bool | None = None
+    """False: at most one call."""
     separate_reasoning: bool = True
+    """Put reasoning into a field of its own, with --reasoning-parser."""
     stream_reasoning: bool = True
+    """Stream the reasoning as it comes."""
     thinking_budget: int | None = Field(default=None, ge=0, le=MAX_TOKENS)
+    """Tokens of reasoning at most, with --reasoning-parser."""
     reasoning_effort: str | None = None
+    """For chat templates that read it."""
     add_generation_prompt: bool = True
+    """End the prompt with the beginning of an answer."""
     continue_final_message: bool = False
+    """Go on with the last message instead of answering it."""
     chat_template_kwargs: dict[str, Any] | None = None
+    """Further variables of the chat template."""
 
 
 class CompletionRequest(CommonRequest):
@@ -157,9 +183,23 @@ class CompletionRequest(CommonRequest):
     prompt: Any
     """A string, token ids, or a list of either."""
     max_tokens: int | None = None
-    best_of: int | None = None
+    """Tokens that are generated at most; by default 16."""
+    best_of: int | None = Field(default=None, ge=1, le=MAX_N)
+    """Generate so many, and answer with the ``n`` likeliest. Not together with ``stream``."""
     echo: bool = False
+    """Begin the answer with the prompt."""
     logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
+    """Give the log-probability of each token, and of so many of the likeliest in its place."""
+
+    @property
+    def num_answers(self) -> int:
+        """To each prompt."""
+        return 1 if self.n is None else self.n
+
+    @property
+    def num_tries(self) -> int:
+        """Of which the answers are the best."""
+        return self.num_answers if self.best_of is None else self.best_of
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -206,7 +246,7 @@ def read_fields(kind: type[M], body: dict[str, Any]) -> M:
     Raises:
         RequestError: a field is unknown or has the wrong type.
     """
-    fields = {k: v for k, v in body.items() if k not in _HARMLESS}
+    fields = {k: v for k, v in body.items() if k not in HARMLESS}
     # A null means "not given", as the client libraries send it.
     fields = {k: v for k, v in fields.items() if v is not None or k not in kind.model_fields}
     try:
@@ -248,4 +288,20 @@ def _check_common(request: CommonRequest) -> None:
     if request.stream_options is not None and not request.stream:
         raise RequestError(
             "stream_options is only allowed when stream is true", param="stream_options"
+        )
+    if isinstance(request, CompletionRequest) and request.num_tries != request.num_answers:
+        _check_tries(request)
+
+
+def _check_tries(request: CompletionRequest) -> None:
+    if request.num_tries < request.num_answers:
+        raise RequestError(
+            f"best_of is {request.num_tries}; it must be at least n, which is {request.n}",
+            param="best_of",
+        )
+    if request.stream:
+        raise RequestError(
+            "the best of several answers is known at the end only: best_of cannot be more than n "
+            "in a stream",
+            param="best_of",
         )

@@ -8,8 +8,15 @@ from starlette.responses import Response
 from sglang.srt.entrypoints.body import read_json_object
 from sglang.srt.entrypoints.errors import renaming
 from sglang.srt.entrypoints.json_response import json_response
-from sglang.srt.entrypoints.openai.chat_run import start_chat
-from sglang.srt.entrypoints.openai.paging import check_query, page_body, page_limit
+from sglang.srt.entrypoints.openai.chat_run import count_prompt_tokens, start_chat
+from sglang.srt.entrypoints.openai.paging import (
+    AFTER,
+    ORDER,
+    check_query,
+    limit_query,
+    page_body,
+    page_limit,
+)
 from sglang.srt.entrypoints.openai.responses_answer import STREAM, ResponseAnswer
 from sglang.srt.entrypoints.openai.responses_items import Item, chat_messages, new_id, read_items
 from sglang.srt.entrypoints.openai.responses_protocol import (
@@ -18,11 +25,17 @@ from sglang.srt.entrypoints.openai.responses_protocol import (
     parse_responses_request,
     to_chat,
 )
+from sglang.srt.entrypoints.openapi.spec import Query
 from sglang.srt.entrypoints.sse import event_stream, unless_disconnected
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
 
 MAX_PAGE, DEFAULT_PAGE = 100, 20
+GET = tuple(
+    Query(name, {"type": "string"}, "Accepted, without effect.")
+    for name in ("include", "include[]")
+)
+LIST_ITEMS = (AFTER, ORDER, limit_query(DEFAULT_PAGE, MAX_PAGE), *GET)
 
 
 async def create_response(state: ServerState, request: Request) -> Response:
@@ -35,36 +48,44 @@ async def create_response(state: ServerState, request: Request) -> Response:
         chat = to_chat(body, extras, chat_messages(items))
         run = await unless_disconnected(request, start_chat(state, chat, id))
     answer = ResponseAnswer(state, id, body, chat, run, tuple(own), tuple(items))
+    if body.background:
+        return json_response(state.background.start(answer))
     if body.stream:
         return await event_stream(request, answer.events(), STREAM)
     return json_response(await unless_disconnected(request, answer.whole()))
 
 
+async def count_input_tokens(state: ServerState, request: Request) -> Response:
+    """How many tokens the model would read, without an answer."""
+    body, extras = parse_responses_request(await read_json_object(request))
+    items = [*_context(state, body), *read_items(body.input)]
+    with renaming(NAMES):
+        chat = to_chat(body, extras, chat_messages(items))
+        count = await unless_disconnected(request, count_prompt_tokens(state, chat))
+    return json_response({"object": "response.input_tokens", "input_tokens": count})
+
+
 async def get_response(state: ServerState, request: Request) -> Response:
     """A response that is stored."""
-    check_query(request, {"include", "include[]"})
-    return json_response(state.responses.get(_id(request)).response)
+    check_query(request, GET)
+    return json_response(state.background.get(_id(request)))
 
 
 async def delete_response(state: ServerState, request: Request) -> Response:
     """Forget a response."""
     id = _id(request)
-    state.responses.delete(id)
+    await state.background.delete(id)
     return json_response({"id": id, "object": "response", "deleted": True})
 
 
 async def cancel_response(state: ServerState, request: Request) -> Response:
-    """Only what runs in the background can be cancelled, and nothing does."""
-    state.responses.get(_id(request))
-    raise RequestError(
-        "only responses with background=true can be cancelled, which is not implemented yet; "
-        "to stop another, close its connection"
-    )
+    """Stop a response that is made in the background."""
+    return json_response(await state.background.cancel(_id(request)))
 
 
 async def list_input_items(state: ServerState, request: Request) -> Response:
     """The items that a request brought, the last first unless ``order`` is asc."""
-    check_query(request, {"after", "limit", "order", "include", "include[]"})
+    check_query(request, LIST_ITEMS)
     order = request.query_params.get("order", "desc")
     if order not in ("asc", "desc"):
         raise RequestError(f"order is {order[:20]!r}; it must be asc or desc", param="order")
@@ -86,11 +107,18 @@ def _context(state: ServerState, body: ResponsesRequest) -> tuple[Item, ...]:
     if body.previous_response_id is None:
         return ()
     try:
-        return state.responses.get(body.previous_response_id).context
+        previous = state.responses.get(body.previous_response_id)
     except RequestError as error:
         raise RequestError(
             error.message, param="previous_response_id", code="previous_response_not_found"
         ) from None
+    status = previous.response["status"]
+    if status not in ("completed", "incomplete"):
+        raise RequestError(
+            f"the response {previous.response['id']!r} is {status}: nothing can go on from it",
+            param="previous_response_id",
+        )
+    return previous.context
 
 
 def _id(request: Request) -> str:

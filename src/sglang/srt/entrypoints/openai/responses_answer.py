@@ -24,7 +24,8 @@ from sglang.srt.managers.request_state import SequenceState
 PATIENCE_SECONDS = 10.0
 """A stream whose answer is long in coming begins after so long."""
 
-Status = Literal["in_progress", "completed", "incomplete", "failed"]
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+_UNFINISHED: tuple[Status, ...] = ("queued", "in_progress")
 
 
 def _error_event(error: RequestError) -> bytes:
@@ -63,7 +64,7 @@ class ResponseAnswer:
     async def events(self) -> AsyncIterator[bytes]:
         """The stream. What fails after its beginning ends it with ``response.failed``."""
         begin: list[Event] = [
-            {"type": f"response.{kind}", "response": self._response("in_progress")}
+            {"type": f"response.{kind}", "response": self.response("in_progress")}
             for kind in ("created", "in_progress")
         ]
         try:
@@ -81,6 +82,30 @@ class ResponseAnswer:
                 with renaming(NAMES):
                     raise
             yield self._numbered([self._failed(error)])
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the engine has taken the request up."""
+        return not self.run.run.group.states[0].queued
+
+    def storable(self, response: dict[str, Any]) -> StoredResponse:
+        """The response, and what one has to know to go on from it."""
+        return StoredResponse(response, self.own_input, (*self.items, *self._output.closed))
+
+    def cancelled(self) -> dict[str, Any]:
+        """The response with what there is of it."""
+        [state] = self.run.run.group.states
+        self._advance(state)
+        self._output.close("incomplete")
+        return self.response("cancelled")
+
+    def failed(self, error: RequestError) -> dict[str, Any]:
+        """The response with the reason why there will be no more of it."""
+        self._output.close("incomplete")
+        response = self.response("failed")
+        code = "server_error" if error.status >= 499 else "invalid_prompt"
+        response["error"] = {"code": code, "message": renamed(error, NAMES).message}
+        return response
 
     def _numbered(self, events: list[Event]) -> bytes:
         first = self._sequence_number
@@ -109,22 +134,18 @@ class ResponseAnswer:
         status: Literal["completed", "incomplete"]
         status = "incomplete" if kind == "length" else "completed"
         events = self._output.close(status)
-        response = self._response(status)
+        response = self.response(status)
         if self.body.store:
-            context = (*self.items, *self._output.closed)
-            self.state.responses.put(StoredResponse(response, self.own_input, context))
+            self.state.responses.put(self.storable(response))
         return [*events, {"type": f"response.{status}", "response": response}]
 
     def _failed(self, error: RequestError) -> Event:
-        self._output.close("incomplete")
-        response = self._response("failed")
-        code = "server_error" if error.status >= 499 else "invalid_prompt"
-        response["error"] = {"code": code, "message": renamed(error, NAMES).message}
-        return {"type": "response.failed", "response": response}
+        return {"type": "response.failed", "response": self.failed(error)}
 
-    def _response(self, status: Status) -> dict[str, Any]:
+    def response(self, status: Status) -> dict[str, Any]:
+        """The response as it is, with this status."""
         body, chat = self.body, self.chat
-        has_ended = status != "in_progress"
+        has_ended = status not in _UNFINISHED
         reason = {"reason": "max_output_tokens"} if status == "incomplete" else None
         return {
             "id": self.id,
@@ -132,7 +153,7 @@ class ResponseAnswer:
             "created_at": self.created_at,
             "completed_at": int(time.time()) if status == "completed" else None,
             "status": status,
-            "background": False,
+            "background": body.background,
             "error": None,
             "incomplete_details": reason,
             "instructions": body.instructions,

@@ -97,8 +97,10 @@ def _read(raw: Any, where: str) -> Item:
     if not isinstance(raw, dict):
         _refuse(where, "must be an object")
     kind = raw.get("type", "message")
+    if not isinstance(kind, str):
+        _refuse(f"{where}.type", "must be a string")
     if kind not in _PREFIXES:
-        raise NotImplementedYetError(f"{where}: an item of type {str(kind)[:60]!r}", param=where)
+        raise NotImplementedYetError(f"{where}: an item of type {kind[:60]!r}", param=where)
     if kind == "message":
         if raw.get("role") not in _ROLES:
             shown = repr(raw.get("role"))[:60]
@@ -126,6 +128,8 @@ def _check_texts(content: Any, where: str) -> None:
         _refuse(where, "must be a string or a list of parts")
     for i, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str):
+            _refuse(f"{where}[{i}]", "must be an object with a type")
         if kind in _MEDIA:
             raise NotImplementedYetError(
                 f"{where}[{i}]: content of type {kind!r}", param=f"{where}[{i}]"

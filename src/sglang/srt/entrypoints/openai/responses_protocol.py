@@ -28,7 +28,7 @@ LOGPROBS = "message.output_text.logprobs"
 _INCLUDES = (LOGPROBS, "reasoning.encrypted_content")
 """What ``include`` may ask for. The text of reasoning is always there, and not encrypted."""
 
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     {
         "max_tool_calls",  # of tools that OpenAI runs; there are none
         "prompt_cache_key",
@@ -41,7 +41,6 @@ _HARMLESS = frozenset(
 )
 """Accepted and without effect: they steer OpenAI's own business, not the answer."""
 _NEUTRAL: dict[str, Any] = {
-    "background": False,
     "context_management": [],
     "conversation": None,
     "image": {},
@@ -76,22 +75,31 @@ class ResponsesRequest(_Model):
     """Body of ``POST /v1/responses``."""
 
     input: str | list[Any]
-    """Read by ``read_items``."""
+    """A text, or items: messages, ``function_call``, ``function_call_output``, ``reasoning``."""
     model: str | None = None
+    """Any name, unless the server runs with --strict-model-name."""
     instructions: str | None = None
+    """A system message for this response only."""
     previous_response_id: str | None = None
+    """Go on from a response that is kept."""
     store: bool = True
+    """Keep the response, so that one can go on from it."""
     stream: bool = False
+    """Answer with a stream of events."""
+    background: bool = False
+    """Answer at once; the response is made by itself, to be looked at later."""
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
+    """Tokens that are generated at most, reasoning included."""
     tools: list[Any] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     text: TextConfig = Field(default_factory=TextConfig)
     reasoning: ReasoningConfig = Field(default_factory=ReasoningConfig)
     include: list[str] = Field(default_factory=list)
+    """``message.output_text.logprobs``: the log-probabilities of the answer's tokens."""
     top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
 
@@ -112,11 +120,15 @@ def parse_responses_request(body: dict[str, Any]) -> tuple[ResponsesRequest, dic
         if value and value != _NEUTRAL[name]:
             shown = f" {value[:60]!r}" if isinstance(value, str) else ""
             raise NotImplementedYetError(f"the field {name!r}{shown}", param=name)
-    fields = {name: value for name, value in own.items() if name not in _HARMLESS}
+    fields = {name: value for name, value in own.items() if name not in HARMLESS}
     try:
         request = ResponsesRequest.model_validate(fields)
     except ValidationError as error:
         raise from_validation_error(error) from None
+    if request.background and not request.store:
+        raise RequestError("background needs store: nobody could look at it", param="background")
+    if request.background and request.stream:
+        raise NotImplementedYetError("background together with stream", param="background")
     for name in request.include:
         if name not in _INCLUDES:
             raise NotImplementedYetError(f"include {name[:60]!r}", param="include")

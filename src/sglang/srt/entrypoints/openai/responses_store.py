@@ -40,6 +40,8 @@ class ResponseStore:
 
     def put(self, stored: StoredResponse) -> None:
         """Keep a response, and forget others if there are too many."""
+        if stored.response["id"] in self._entries:
+            self._remove(stored.response["id"])
         size = len(orjson.dumps([stored.response, stored.context]))
         self._entries[stored.response["id"]] = (stored, size)
         self._bytes += size
