@@ -188,6 +188,27 @@ BAD: dict[str, tuple[Any, str]] = {
     "pattern": ({"type": "string", "pattern": "("}, "unclosed group"),
     "contradiction": ({"type": "string", "minLength": 5, "maxLength": 2}, "Unsatisfiable"),
     "open choice": ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "oneOf"),
+    "big integer": ({"enum": [1, 10**20]}, "/enum/1: integers have to fit into 64 bits"),
+    "infinity": ('{"maximum": Infinity}', "Infinity is no number"),
+    "bound": ({"items": {"minimum": "3"}}, "/items/minimum: must be a number"),
+    "multiple": ({"multipleOf": 0}, "/multipleOf: must be more than 0"),
+    "no choice": ({"properties": {"a": {"anyOf": []}}}, "/properties/a/anyOf: must be a list"),
+    "no part": ({"items": {"additionalProperties": 3}}, "/items/additionalProperties: a schema is"),
+    "format": ({"items": {"format": "regex"}}, "/items/format: 'regex' cannot be enforced"),
+    "inner contradiction": (
+        {"properties": {"a": {"type": "integer", "enum": ["x"]}}, "required": ["a"]}
+        | {"type": "object"},
+        "incompatible types|required property 'a' is unsatisfiable",
+    ),
+    "less strict": (
+        {"x-guidance": {"lenient": True}, "type": "array", "uniqueItems": True},
+        "at /uniqueItems",
+    ),
+    "endless": (
+        {"$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}, "minItems": 1}}}
+        | {"$ref": "#/$defs/a"},
+        r"/\$defs/a: refers to itself without an end",
+    ),
     "depth": ('{"items":' * 60_000 + "{}" + "}" * 60_000, "nested deeper than 120"),
 }
 

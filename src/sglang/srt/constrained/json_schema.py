@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
+from sglang.srt.constrained.endless_schema import endless_reference
 from sglang.srt.constrained.grammar import GrammarError
+from sglang.srt.constrained.schema_rewrites import enforceable_format, merge_disjoint_values
 
 ITEM_SEPARATOR, KEY_SEPARATOR = ", ", ": "
 """How JSON is written where nothing else is asked for: on one line, with the spaces that models
@@ -27,10 +29,9 @@ _NAMED = ("$defs", "definitions", "dependentSchemas", "patternProperties", "prop
 _COUNTS = ("maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
-FORMATS = frozenset(
-    ["date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"]
-)
-"""Formats that are enforced. The others are notes for the reader, as the standard has it."""
+_BOUNDS = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+"""Of the integers that every library can read."""
 
 
 def read_schema(text: str) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def read_schema(text: str) -> dict[str, Any]:
             place.
     """
     try:
-        schema = json.loads(text)
+        schema = json.loads(text, parse_constant=_no_number)
     except RecursionError:
         raise GrammarError(f"nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:
@@ -50,10 +51,15 @@ def read_schema(text: str) -> dict[str, Any]:
         return {}
     if not isinstance(schema, dict):
         raise GrammarError(f"a schema is an object, got {text[:60]}")
-    _check_depth(schema)
+    _check_values(schema)
     for pointer, part in subschemas(schema):
         _check_keywords(pointer, part)
+    if (reference := endless_reference(schema, subschemas(schema))) is not None:
+        raise GrammarError(f"{reference}: refers to itself without an end; nothing can fulfil it")
     _close_objects(schema)
+    for pointer, part in list(subschemas(schema)):
+        merge_disjoint_values(part)
+        enforceable_format(pointer, part)
     return schema
 
 
@@ -78,9 +84,17 @@ def places(schema: dict[str, Any], keyword: str) -> list[Pointer]:
     return [f"{pointer}/{keyword}" for pointer, part in subschemas(schema) if keyword in part]
 
 
-def _check_depth(schema: dict[str, Any]) -> None:
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _check_values(schema: dict[str, Any]) -> None:
+    """What holds for any JSON that a library is to read."""
     level: list[tuple[Pointer, Any]] = [("", schema)]
     for _ in range(MAX_DEPTH):
+        for pointer, value in level:
+            if type(value) is int and not _SMALLEST <= value <= _LARGEST:
+                raise GrammarError(f"{pointer}: integers have to fit into 64 bits")
         level = [child for pointer, value in level for child in _inside(pointer, value)]
         if not level:
             return
@@ -101,24 +115,60 @@ def _check_keywords(pointer: Pointer, schema: dict[str, Any]) -> None:
     for name in _COUNTS:
         if name in schema:
             schema[name] = _count(f"{pointer}/{name}", schema[name])
-    for kind in _as_list(schema.get("type", [])):
+    for name in _BOUNDS:
+        _check_bound(f"{pointer}/{name}", name, schema.get(name, 1))
+    kinds = _as_list(schema.get("type", "object"))
+    for kind in kinds or [kinds]:
         if kind not in _TYPES:
             shown = json.dumps(kind)[:60]
             raise GrammarError(f"{pointer}/type: {shown} is none of {', '.join(_TYPES)}")
-    if not isinstance(schema.get("pattern", ""), str):
-        raise GrammarError(f"{pointer}/pattern: must be a string")
+    for name in ("pattern", "$ref"):
+        if not isinstance(schema.get(name, ""), str):
+            raise GrammarError(f"{pointer}/{name}: must be a string")
     if schema.get("enum", [None]) == [] or not isinstance(schema.get("enum", []), list):
         raise GrammarError(f"{pointer}/enum: must be a list of at least one value")
     names = schema.get("required", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise GrammarError(f"{pointer}/required: must be a list of names")
+    _check_parts(pointer, schema)
+    if schema.get("uniqueItems") is False:
+        del schema["uniqueItems"]
+    schema.pop("x-guidance", None)  # would tell llguidance to be less strict
+
+
+def _check_parts(pointer: Pointer, schema: dict[str, Any]) -> None:
+    """That there are schemas where schemas belong."""
     for name in _NAMED:
         if not isinstance(schema.get(name, {}), dict):
             raise GrammarError(f"{pointer}/{name}: must be an object")
-    if schema.get("uniqueItems") is False:
-        del schema["uniqueItems"]
-    if schema.get("format") not in FORMATS:
-        schema.pop("format", None)
+        for key, part in schema.get(name, {}).items():
+            _check_schema(f"{pointer}/{name}/{_escape(key)}", part)
+    for name in _LISTED:
+        parts = schema.get(name)
+        if name not in schema or (name == "items" and not isinstance(parts, list)):
+            continue
+        if not isinstance(parts, list) or not parts:
+            raise GrammarError(f"{pointer}/{name}: must be a list of at least one schema")
+        for i, part in enumerate(parts):
+            _check_schema(f"{pointer}/{name}/{i}", part)
+    for name in _ONE:
+        if not (name == "items" and isinstance(schema.get(name), list)):
+            _check_schema(f"{pointer}/{name}", schema.get(name, True))
+
+
+def _check_schema(pointer: Pointer, value: Any) -> None:
+    if not isinstance(value, (dict, bool)):
+        shown = json.dumps(value)[:60]
+        raise GrammarError(f"{pointer}: a schema is an object, true or false, got {shown}")
+
+
+def _check_bound(pointer: Pointer, name: str, value: Any) -> None:
+    if isinstance(value, bool) and name.startswith("exclusive"):
+        return  # draft 4
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise GrammarError(f"{pointer}: must be a number, got {json.dumps(value)[:60]}")
+    if name == "multipleOf" and value <= 0:
+        raise GrammarError(f"{pointer}: must be more than 0, got {value}")
 
 
 def _close_objects(schema: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ ready within milliseconds. https://github.com/guidance-ai/llguidance
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,17 +20,22 @@ from sglang.srt.constrained.grammar import GrammarError, GrammarSpec, preview
 from sglang.srt.constrained.json_schema import (
     ITEM_SEPARATOR,
     KEY_SEPARATOR,
+    Pointer,
     places,
     read_schema,
+    subschemas,
 )
 from sglang.srt.constrained.regex import for_rust
 from sglang.srt.constrained.rehearsal import rehearse
-from sglang.srt.constrained.structural_tag import parse_structural_tag, tags_to_lark
+from sglang.srt.constrained.structural_tag import StructuralTag, parse_structural_tag, tags_to_lark
 from sglang.srt.constrained.vocabulary import token_bytes
 from sglang.srt.tokenizer.tokenizer import Tokenizer
 
 STRING_SLICES = (3, 6, 9, 12, 20)
 """Lengths of text for which the tokens inside a JSON string are known beforehand."""
+
+MAX_TRIED_PARTS = 100
+"""Of a schema that is refused, to find the place."""
 
 LIMITS: dict[str, Any] = {
     "max_items_in_row": 10_000,
@@ -54,6 +61,7 @@ class LLGuidanceBackend:
         import llguidance
 
         self._lib: Any = llguidance
+        self._eos_token_ids = eos_token_ids
         self._json_options = (
             {"whitespace_flexible": True, "whitespace_pattern": whitespace}
             if whitespace is not None
@@ -82,8 +90,19 @@ class LLGuidanceBackend:
         try:
             rehearse(self._compile(text), self._tokenizer.vocab_size)
         except GrammarError as error:
-            raise GrammarError(str(error) + _places(schema, str(error))) from None
+            if spec.kind == "structural_tag":
+                self._check_structures(parse_structural_tag(spec.text))
+            raise GrammarError(str(error) + self._where(schema, str(error))) from None
         return text.encode()
+
+    def _check_structures(self, tag: StructuralTag) -> None:
+        """Raise a GrammarError about the first structure whose schema is not enforced."""
+        for i, structure in enumerate(tag.structures):
+            try:
+                self._compile(self._json_grammar(structure.schema))
+            except GrammarError as error:
+                problem = str(error) + self._where(structure.schema, str(error))
+                raise GrammarError(f"structures[{i}].schema: {problem}") from None
 
     def load(self, prepared: bytes) -> LLGuidanceGrammar:
         return self._compile(prepared.decode())
@@ -94,16 +113,43 @@ class LLGuidanceBackend:
             raise GrammarError(_explain(matcher.get_error()))
         return LLGuidanceGrammar(matcher, self._tokenizer.vocab_size)
 
+    def _where(self, schema: dict[str, Any] | None, problem: str) -> str:
+        """The place in a schema where the problem is, as an addition to its message."""
+        if schema is None:
+            return ""
+        named = re.findall(r"[\"'](\w+)[\"']|\b(oneOf)\b", problem)
+        keywords = dict.fromkeys(quoted or plain for quoted, plain in named)
+        found = [place for keyword in keywords for place in places(schema, keyword)]
+        found = found or [place for place in self._alike(schema, problem) if place]
+        return f" (at {', '.join(found[:3])})" if found else ""
+
+    def _alike(self, schema: dict[str, Any], problem: str) -> Iterator[Pointer]:
+        """The innermost part of a schema that has the same problem by itself."""
+        names = schema.keys() & {"$defs", "definitions"}
+        definitions: dict[str, Any] = {name: schema[name] for name in names}
+        for pointer, part in reversed(list(islice(subschemas(schema), MAX_TRIED_PARTS))):
+            try:
+                self._compile(self._json_grammar({**definitions, **part}))
+            except GrammarError as error:
+                if str(error) == problem:
+                    yield pointer
+                    return
+
+    def _json_grammar(self, schema: dict[str, Any]) -> str:
+        make: Any = self._lib.LLMatcher.grammar_from_json_schema
+        return str(make(schema, overrides=self._json_options))
+
     def _translate(self, spec: GrammarSpec, schema: dict[str, Any] | None) -> str:
         """The grammar in llguidance's own format; ``schema`` is that of a JSON schema."""
         make: Any = self._lib.LLMatcher
         if schema is not None:
-            return str(make.grammar_from_json_schema(schema, overrides=self._json_options))
+            return self._json_grammar(schema)
         if spec.kind == "regex":
             return str(make.grammar_from_regex(for_rust(spec.text)))
         if spec.kind == "ebnf":
             return to_lark(parse_ebnf(spec.text))
-        return tags_to_lark(parse_structural_tag(spec.text), self._specials, self._json_options)
+        tag = parse_structural_tag(spec.text)
+        return tags_to_lark(tag, self._specials, self._json_options, self._eos_token_ids)
 
 
 class LLGuidanceGrammar:
@@ -214,12 +260,3 @@ def _explain(message: str) -> str:
         pattern, indent, problem = found.groups()
         return f"{problem} (character {len(indent) - 4} of {preview(pattern, 100)})"
     return preview(re.sub(r"^at \d+\(\d+\): ", "", message).split("\n")[0])
-
-
-def _places(schema: dict[str, Any] | None, message: str) -> str:
-    """Where in a schema the keywords are that a message names."""
-    if schema is None:
-        return ""
-    named = re.findall(r"[\"'](\w+)[\"']", message)
-    found = [place for keyword in dict.fromkeys(named) for place in places(schema, keyword)]
-    return f" (at {', '.join(found[:3])})" if found else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,18 +72,27 @@ def parse_structural_tag(text: str) -> StructuralTag:
 
 
 def tags_to_lark(
-    tag: StructuralTag, special_tokens: Mapping[str, int], json_options: Mapping[str, Any]
+    tag: StructuralTag,
+    special_tokens: Mapping[str, int],
+    json_options: Mapping[str, Any],
+    eos_token_ids: Collection[int] = (),
 ) -> str:
     """A Lark grammar for llguidance.
 
     ``special_tokens``, text to id, are never spelled by other tokens in a row.
-    ``json_options`` are llguidance's for JSON.
+    ``json_options`` are llguidance's for JSON. Free text has no special tokens, unless a trigger
+    only begins with one: then that one may also begin something else, and others but
+    ``eos_token_ids`` may follow, as in Harmony's messages.
     """
     spell = _Speller(special_tokens)
     lines = [r"TEXT: /(.|\n)*/"]
     calls, firsts = [], []
+    shared_heads: dict[str, list[str]] = {}
+    """Special tokens that begin triggers, and what makes triggers of them."""
     for i, trigger in enumerate(tag.triggers):
         head, *rest = spell.pieces(trigger)
+        if rest and not head.startswith('"'):
+            shared_heads.setdefault(head, []).append(trigger.removeprefix(spell.text_of(head)))
         lazy = "[lazy]" if head.startswith('"') else ""
         lines.append(f"head{i}{lazy}: TEXT {head}")
         bodies = [
@@ -93,11 +102,43 @@ def tags_to_lark(
         calls.append(" ".join([f"head{i}", *rest, f"call{i}"]))
         firsts.append(" ".join([head, *rest, f"call{i}"]))
     one, first = " | ".join(calls), " | ".join(firsts)
-    if tag.at_least_one:
+    if sum(map(len, shared_heads.values())) == len(tag.triggers):
+        other, rules = _other_specials(shared_heads, spell, eos_token_ids)
+        start = _start_among_specials(tag, first, other)
+        lines += rules
+    elif tag.at_least_one:
         start = f"({first})" if tag.stop_after_first else f"({first}) ({one})* TEXT"
     else:
         start = f"TEXT | {one}" if tag.stop_after_first else f"({one})* TEXT"
     return "\n".join([f"start: {start}", *lines])
+
+
+def _start_among_specials(tag: StructuralTag, call: str, other: str) -> str:
+    """Every special token begins a call or is an ``other``; text follows it."""
+    if tag.at_least_one:
+        return f"({call})" if tag.stop_after_first else f"({call}) TEXT (({call}) TEXT | {other})*"
+    if tag.stop_after_first:
+        return f"TEXT ({other})* ({call})?"
+    return f"TEXT (({call}) TEXT | {other})*"
+
+
+def _other_specials(
+    shared_heads: Mapping[str, list[str]], spell: _Speller, eos_token_ids: Collection[int]
+) -> tuple[str, list[str]]:
+    """Special tokens that begin no trigger, each with the text behind it; and rules for them."""
+    choices, rules = [], []
+    for i, (head, rests) in enumerate(shared_heads.items()):
+        triggers = "|".join(_lark_regex(rest) for rest in rests)
+        rules.append(rf"OTHER{i}: /(.|\n)*/ & ~/({triggers})(.|\n)*/")
+        choices.append(f"{head} OTHER{i}")
+    plain = [i for i in spell.ids if f"<[{i}]>" not in shared_heads and i not in eos_token_ids]
+    if plain:
+        choices.append(f"<[{','.join(map(str, plain))}]> TEXT")
+    return " | ".join(choices), rules
+
+
+def _lark_regex(text: str) -> str:
+    return re.escape(text).replace("/", r"\/")
 
 
 def _body(
@@ -115,7 +156,12 @@ class _Speller:
     def __init__(self, special_tokens: Mapping[str, int]) -> None:
         longest_first = sorted(special_tokens, key=len, reverse=True)
         self._special = special_tokens
+        self.ids = sorted(special_tokens.values())
         self._split = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    def text_of(self, piece: str) -> str:
+        """The special token that :meth:`pieces` wrote as ``piece``."""
+        return next(text for text, i in self._special.items() if f"<[{i}]>" == piece)
 
     def pieces(self, text: str) -> list[str]:
         parts = self._split.split(text) if self._special else [text]
