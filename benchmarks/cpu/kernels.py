@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 from sglang.srt.kernels.cpu.kernels import CpuKernels
 from sglang.srt.kernels.kv_cache import KV_CACHE_DTYPES, bytes_per_head, write_kv
-from sglang.srt.kernels.quantization import WeightScheme
+from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme
 from sglang.srt.mem_cache.kv_pool import KVPool
 from sglang.srt.model_executor.forward_batch import AttentionMeta
 
@@ -35,6 +35,8 @@ SCHEMES = (
     WeightScheme(8, activation_bits=16),
     WeightScheme(4, 32),
     WeightScheme(4, 128),
+    WeightScheme(4, 32, zeros=True),
+    WeightScheme(4, 128, zeros=True),
 )
 TINY, SMALL, LARGE = (9, 3, 64), (16, 4, 64), (32, 8, 128)
 ATTENTION = (
@@ -106,12 +108,16 @@ def linear_row(kernels: CpuKernels, dtype: torch.dtype, m: int, n: int, k: int) 
 
 def quantized_row(kernels: CpuKernels, scheme: WeightScheme, m: int, n: int, k: int) -> Row:
     weight, x = torch.randn(n, k).bfloat16(), torch.randn(m, k).bfloat16()
-    codes = kernels.quantize_weight(weight, scheme)
+    codes = kernels.quantize_weight(weight, replace(scheme, zeros=False))
+    if scheme.zeros:
+        scales = codes.scales
+        codes = QuantizedWeight(codes.codes, scales, scheme, torch.ones_like(scales))
     size = kernels.pack_linear(codes).data.numel()
     sets = max(SETS, OUT_OF_CACHE // size)
     quantized = [kernels.pack_linear(codes) for _ in range(sets)]
     exact = [kernels.pack_linear(weight) for _ in range(sets)]
     kind = f"int{scheme.bits}" + (f"-{scheme.group_size}" if scheme.group_size else "")
+    kind += " with zero points" if scheme.zeros else ""
     return Row(
         f"quantized {kind}, int{scheme.activation_bits} M={m} N={n} K={k}",
         size,

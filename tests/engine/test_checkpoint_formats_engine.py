@@ -37,12 +37,14 @@ def as_stored(name: str, tensor: torch.Tensor) -> Stored:
     return stored(tensor)
 
 
-def as_q4_0(name: str, tensor: torch.Tensor) -> Stored:
-    kind = gguf.GGMLQuantizationType.Q4_0
-    if tensor.dim() < 2 or "blk" not in name:
-        return stored(tensor.float())
-    data = quants.quantize(tensor.float().numpy(), kind)
-    return Stored(tuple(tensor.shape), int(kind), data.tobytes())
+def quantized_as(kind: gguf.GGMLQuantizationType) -> Callable[[str, torch.Tensor], Stored]:
+    def pack(name: str, tensor: torch.Tensor) -> Stored:
+        if tensor.dim() < 2 or "blk" not in name:
+            return stored(tensor.float())
+        data = quants.quantize(tensor.float().numpy(), kind)
+        return Stored(tuple(tensor.shape), int(kind), data.tobytes())
+
+    return pack
 
 
 def write_demo(path: Path, pack: Callable[[str, torch.Tensor], Stored]) -> Path:
@@ -104,8 +106,9 @@ def test_a_gguf_file(tmp_path: Path, expected: str) -> None:
     assert answer(write_demo(tmp_path / "demo.gguf", as_stored)) == expected
 
 
-def test_a_folder_with_a_quantized_gguf_file(tmp_path: Path, expected: str) -> None:
-    write_demo(tmp_path / "demo.gguf", as_q4_0)
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1"])
+def test_a_folder_with_a_quantized_gguf_file(tmp_path: Path, kind: str, expected: str) -> None:
+    write_demo(tmp_path / "demo.gguf", quantized_as(gguf.GGMLQuantizationType[kind]))
     assert answer(tmp_path, load_format="gguf", quantization="gguf") == expected
 
 

@@ -11,6 +11,7 @@ import torch
 from gguf import quants
 
 from sglang.srt.configs.gguf_file import TENSOR_TYPES, GGUFTensor
+from sglang.srt.kernels.quantization import WeightScheme
 from sglang.srt.model_loader.formats.gguf_blocks import to_integers, to_torch
 
 QUANTIZED = {kind.name: number for number, kind in TENSOR_TYPES.items() if kind.block_elements > 1}
@@ -76,6 +77,21 @@ def test_q4_0_is_what_the_kernels_have() -> None:
     torch.testing.assert_close(found.dequantize(), exact, rtol=2**-8, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", [name for name in QUANTIZED if name != "Q4_0"])
+@pytest.mark.parametrize("name", ["Q4_1", "Q4_K"])
+def test_blocks_with_minima_are_what_the_kernels_have(name: str) -> None:
+    """But for the rounding of scales and zero points to bfloat16."""
+    tensor = random_blocks(name, rows=7, blocks=6)
+    tensor.data[:, : tensor.type.block_bytes] = 0
+    found = to_integers(tensor, slice(0, 7))
+    assert found is not None
+    assert found.scheme == WeightScheme(4, 32, zeros=True)
+    exact = to_torch(tensor, slice(0, 7), torch.float32)
+    largest = exact.view(7, -1, 32).abs().amax(-1, keepdim=True).expand(-1, -1, 32).flatten(1)
+    error = (found.dequantize() - exact).abs()
+    assert (error <= 2**-7 * largest).all()
+    assert not found.dequantize()[:, : tensor.type.block_elements].any()
+
+
+@pytest.mark.parametrize("name", sorted(QUANTIZED.keys() - {"Q4_0", "Q4_1", "Q4_K"}))
 def test_other_blocks_are_not(name: str) -> None:
     assert to_integers(random_blocks(name, rows=1, blocks=1), slice(0, 1)) is None

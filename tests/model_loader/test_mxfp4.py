@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.model_loader.formats.mxfp4 import unpack
+from tests.models.equality import c_kernels
 from tests.models.family_helpers import make_family
 from tests.models.model_helpers import HandDriver, load_tiny, random_tokens
-from tests.models.test_family_oracle import c_kernels
 from tests.models.variant_cases import VARIANT_CASES
 
 

@@ -129,13 +129,18 @@ def test_fused_matrices_lie_below_one_another(tmp_path: Path, name: str) -> None
     torch.testing.assert_close(found, torch.cat(matrices), rtol=1e-6, atol=1e-7)
 
 
+ASYMMETRIC = WeightScheme(4, 32, zeros=True)
 KEPT = {
+    "awq": ASYMMETRIC,
     "gptq": WeightScheme(4, 32),
+    "gptq asymmetric": ASYMMETRIC,
+    "gptq v2": ASYMMETRIC,
     "gptq 8 bits": WeightScheme(8, activation_bits=16),
     "llm.int8": WeightScheme(8, activation_bits=16),
     "w8a8": WeightScheme(8, activation_bits=16),
     "w8a8 tensor": WeightScheme(8, activation_bits=16),
     "w4a16": WeightScheme(4, 32),
+    "w4a16 asymmetric": ASYMMETRIC,
     "w4a16 naive": WeightScheme(4, 32),
     "w8a16": WeightScheme(8, activation_bits=16),
 }
@@ -152,6 +157,24 @@ def test_integers_of_the_kernels_form_stay_integers(tmp_path: Path, name: str) -
     wide = found.dequantize() if isinstance(found, QuantizedWeight) else found.float()
     # One scale, or one number, rounded to bfloat16.
     torch.testing.assert_close(wide, torch.cat(matrices), rtol=2**-8, atol=1e-7)
+
+
+def test_matrices_of_different_schemes_are_converted(tmp_path: Path) -> None:
+    settings, writer = FORMATS["gptq asymmetric"]
+    matrices = [random_matrix(0), random_matrix(1)]
+    written = [writer(matrices[0]), FORMATS["gptq"][1](matrices[1])]
+    tensors = {
+        f"{name}.{part}": value
+        for name, each in zip("qk", written, strict=True)
+        for part, value in each.tensors.items()
+    }
+    save_file(tensors, tmp_path / FILE)
+    specs = [TensorSpec(f"{part}.weight", SHAPE) for part in "qk"]
+    with reader(tmp_path, settings, torch.bfloat16) as weights:
+        found = weights.read_matrix(specs)
+    assert isinstance(found, torch.Tensor)
+    expected = torch.cat([each.matrix for each in written])
+    torch.testing.assert_close(found.float(), expected, rtol=2**-7, atol=1e-7)
 
 
 def test_activations_of_8_bits_are_as_the_checkpoint_says(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.configs.model_config import load_model_config
+from sglang.srt.kernels import select_kernels
 from sglang.srt.kernels.reference import ReferenceKernels
 from sglang.srt.models.load import load_model
 from tests.model_loader import quantized_writers as formats
+from tests.models.family_helpers import Case, make_family
 from tests.models.model_helpers import HandDriver, load_tiny, make_tiny_checkpoint, random_tokens
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
@@ -23,11 +25,15 @@ PROMPT = random_tokens(12, 199)
 FORMATS = {
     "awq": formats.awq(32),
     "gptq": formats.gptq(4, 32),
+    "gptq asymmetric": formats.gptq(4, 32, symmetric=False),
     "gptq act order": formats.gptq(4, 32, ordered=False),
     "fp8": formats.fp8("block", (32, 32)),
     "bitsandbytes": formats.bitsandbytes4(32, nested=True),
     "bitsandbytes 8 bits": formats.bitsandbytes8(),
     "compressed-tensors": formats.compressed("pack-quantized", 4, "group", 32),
+    "compressed-tensors asymmetric": formats.compressed(
+        "pack-quantized", 4, "group", 32, symmetric=False
+    ),
 }
 
 
@@ -79,6 +85,20 @@ def test_in_bfloat16_the_answer_is_close(plain: Path, tmp_path: Path, name: str)
     found = HandDriver(model, dtype=torch.bfloat16).step({"p": PROMPT})["p"]
     expected = HandDriver(load_tiny(wide)).step({"p": PROMPT})["p"]
     assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+def test_a_mixture_of_experts_with_zero_points(tmp_path: Path) -> None:
+    # All experts have a say, so that rounding does not change which.
+    sizes = {"hidden_size": 64, "moe_intermediate_size": 32, "head_dim": 16}
+    case = Case("Qwen3Moe", {**sizes, "num_experts": 4, "num_experts_per_tok": 4})
+    make_family(tmp_path, case)
+    quantized, wide = quantize(tmp_path, tmp_path, "awq")
+    expected = HandDriver(load_tiny(wide)).step({"p": PROMPT})["p"]
+    kernels = select_kernels("cpu", torch.bfloat16)
+    for each in (ReferenceKernels(), kernels):
+        model = load_tiny(quantized, dtype="bfloat16", kernels=each)
+        found = HandDriver(model, dtype=torch.bfloat16).step({"p": PROMPT})["p"]
+        assert (found - expected).norm() < 0.05 * expected.norm()
 
 
 def test_a_quantized_checkpoint_can_be_quantized_anew(plain: Path, tmp_path: Path) -> None:

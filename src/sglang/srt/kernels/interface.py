@@ -37,6 +37,8 @@ class PackedLinear:
     scheme: WeightScheme | None = None
     scales: torch.Tensor | None = None
     """Of a quantized matrix, where they are not part of ``data``."""
+    zeros: torch.Tensor | None = None
+    """The same of its zero points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class PackedExperts:
     """[E, ...]."""
     bias: torch.Tensor | None = None
     """[E, N]."""
+    zeros: torch.Tensor | None = None
+    """[E, ...]."""
 
 
 Activation = Literal["silu", "gelu", "gelu_tanh", "clamped_swiglu"]

@@ -1,13 +1,15 @@
 """Weights of 8 and 4 bits: what they are, and the operations on them in plain torch.
 
 A weight is ``code * scale``: 8-bit codes -127 .. 127 with one scale for each output channel, or
-4-bit codes -8 .. 7 with one scale for each group of consecutive inputs of a channel. Activations
-are turned into integers for each product: 8-bit ones with one scale a token (beside 4-bit weights
-one for each group of a token), or 16-bit ones, which lose less than bfloat16 does.
+4-bit codes -8 .. 7 with one scale for each group of consecutive inputs of a channel. Checkpoints
+may have a zero point for each group, too: ``(code - zero) * scale``. Activations are turned into
+integers for each product: 8-bit ones with one scale a token (beside 4-bit weights one for each
+group of a token), or 16-bit ones, which lose less than bfloat16 does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,12 +41,15 @@ class WeightScheme:
     floats: bool = False
     """4-bit weights are floats (E2M1): their codes are twice these, 0, 1, 2, 3, 4, 6, 8, 12 and the
     same below zero."""
+    zeros: bool = False
+    """Each group of 4-bit integers has a zero point."""
 
     def __post_init__(self) -> None:
         known = (self.bits == 8 and self.group_size == 0 and self.activation_bits in (8, 16)) or (
             self.bits == 4 and self.group_size in GROUP_SIZES and self.activation_bits == 8
         )
-        if not known or (self.floats and self.bits != 4):
+        kinds = self.floats + self.zeros
+        if not known or kinds > (1 if self.bits == 4 else 0):
             raise ValueError(f"there is no {self}")
 
 
@@ -57,13 +62,70 @@ class QuantizedWeight:
     scales: torch.Tensor
     """[N] float32, or [N, ceil(K / group_size)] bfloat16."""
     scheme: WeightScheme
+    zeros: torch.Tensor | None = None
+    """As the scales, where the scheme says so: any numbers, though integers are what is exact."""
 
     def dequantize(self) -> torch.Tensor:
         """The matrix [N, K] float32 that the integers stand for."""
         codes, scales, size = self.codes.float(), self.scales.float(), self.scheme.group_size
         if not size:
             return codes * scales[:, None]
-        return codes * scales.repeat_interleave(size, dim=1)[:, : codes.shape[1]]
+        if self.zeros is not None:
+            codes -= _of_columns(self.zeros.float(), size, codes.shape[1])
+        return codes * _of_columns(scales, size, codes.shape[1])
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> QuantizedWeight:
+        """The weight with other rows: ``change`` does the same to those of all tensors."""
+        zeros = None if self.zeros is None else change(self.zeros)
+        return QuantizedWeight(change(self.codes), change(self.scales), self.scheme, zeros)
+
+    def check(self) -> None:
+        """Raises ValueError for tensors that are not as they are said to be here."""
+        n, k = self.codes.shape
+        size = self.scheme.group_size
+        shape, dtype = ((n, -(-k // size)), torch.bfloat16) if size else ((n,), torch.float32)
+        expected = {"codes": ((n, k), torch.int8), "scales": (shape, dtype)}
+        found = {"codes": self.codes, "scales": self.scales}
+        if self.scheme.zeros:
+            expected["zeros"] = shape, dtype
+        if self.zeros is not None:
+            found["zeros"] = self.zeros
+        if expected.keys() != found.keys():
+            raise ValueError(f"{self.scheme} has {', '.join(expected)}, got {', '.join(found)}")
+        for name, (wanted, kind) in expected.items():
+            tensor = found[name]
+            if tensor.shape != wanted or tensor.dtype != kind:
+                raise ValueError(
+                    f"{self.scheme} of [{n}, {k}] has {kind} {name} {list(wanted)}, "
+                    f"got {tensor.dtype} {list(tensor.shape)}"
+                )
+
+
+def stack(weights: Sequence[QuantizedWeight]) -> QuantizedWeight:
+    """Weights of one scheme, one below the other."""
+    zeros = [each.zeros for each in weights if each.zeros is not None]
+    return QuantizedWeight(
+        torch.cat([each.codes for each in weights]),
+        torch.cat([each.scales for each in weights]),
+        weights[0].scheme,
+        torch.cat(zeros) if zeros else None,
+    )
+
+
+def from_minima(codes: torch.Tensor, scales: torch.Tensor, minima: torch.Tensor) -> QuantizedWeight:
+    """Weights ``code * scale + minimum`` of codes [N, K] 0 .. 15 and float32 [N, G] each.
+
+    The middle of the codes keeps its place when scales become bfloat16. Groups of one value have
+    scale 0: that value becomes the scale, and their codes one.
+    """
+    flat = scales == 0
+    size = codes.shape[1] // scales.shape[1]
+    rounded = torch.where(flat, minima, scales).bfloat16()
+    middle = -(minima + 8 * scales) / torch.where(flat, torch.ones_like(scales), rounded.float())
+    zeros = torch.where(flat, torch.zeros_like(middle), middle).bfloat16()
+    ones = _of_columns(flat, size, codes.shape[1])
+    codes = torch.where(ones, torch.ones_like(codes), codes - 8)
+    return QuantizedWeight(codes, rounded, WeightScheme(4, size, zeros=True), zeros)
 
 
 def quantize_weight(weight: torch.Tensor, scheme: WeightScheme) -> QuantizedWeight:
@@ -73,7 +135,7 @@ def quantize_weight(weight: torch.Tensor, scheme: WeightScheme) -> QuantizedWeig
     least squared error in its group. Raises ValueError if K is too large.
     """
     check_in_features(weight.shape[1])
-    check_integers(scheme)
+    check_made(scheme)
     wide = weight.float()
     if not scheme.group_size:
         scales = _nonzero(wide.abs().amax(dim=1) / 127.0)
@@ -100,9 +162,10 @@ def quantized_linear(
     scheme: WeightScheme,
     bias: torch.Tensor | None = None,
     *,
+    zeros: torch.Tensor | None = None,
     out_dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    """x[T, K] times the transposed weight of ``codes`` and ``scales``, plus bias[N]: [T, N].
+    """x[T, K] times the transposed weight of ``codes`` and what else it has, plus bias[N]: [T, N].
 
     Integer sums are exact (they are taken in float64), groups are added in their order in float32.
     """
@@ -112,8 +175,10 @@ def quantized_linear(
     weight_steps = scales.float().view(codes.shape[0], -1)
     total = torch.zeros(x.shape[0], codes.shape[0], device=x.device)
     for group in range(integers.shape[1]):
-        product = (integers[:, group] @ weights[:, group].T).float()
-        total += product * steps[:, group, None] * weight_steps[:, group]
+        product = integers[:, group] @ weights[:, group].T
+        if zeros is not None:
+            product -= integers[:, group].sum(-1, keepdim=True) * zeros[:, group].double()
+        total += product.float() * steps[:, group, None] * weight_steps[:, group]
     if bias is not None:
         total += bias.float()
     return total.to(out_dtype or x.dtype)
@@ -131,9 +196,9 @@ def quantize_activations(
     return integers, _nonzero(largest, largest / top)
 
 
-def check_integers(scheme: WeightScheme) -> None:
-    """Raises ValueError for floats, which weights are only stored as."""
-    if scheme.floats:
+def check_made(scheme: WeightScheme) -> None:
+    """Raises ValueError for schemes that only checkpoints have."""
+    if scheme.floats or scheme.zeros:
         raise ValueError(f"weights cannot be turned into {scheme}")
 
 
@@ -143,6 +208,11 @@ def check_in_features(count: int) -> None:
         raise ValueError(
             f"matrices of {count} inputs cannot be quantized: the most are {MAX_IN_FEATURES}"
         )
+
+
+def _of_columns(values: torch.Tensor, size: int, columns: int) -> torch.Tensor:
+    """[N, G] of groups as [N, columns]."""
+    return values.repeat_interleave(size, dim=1)[:, :columns]
 
 
 def _in_groups(x: torch.Tensor, size: int) -> torch.Tensor:

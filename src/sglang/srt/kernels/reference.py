@@ -209,7 +209,7 @@ class ReferenceKernels:
     def pack_linear(self, weight: torch.Tensor | QuantizedWeight) -> PackedLinear:
         if isinstance(weight, QuantizedWeight):
             n, k = weight.codes.shape
-            return PackedLinear(weight.codes, n, k, weight.scheme, weight.scales)
+            return PackedLinear(weight.codes, n, k, weight.scheme, weight.scales, weight.zeros)
         return PackedLinear(weight, *weight.shape)
 
     def linear(
@@ -221,9 +221,8 @@ class ReferenceKernels:
         out_dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         if packed.scheme is not None and packed.scales is not None:
-            return quantized_linear(
-                x, packed.data, packed.scales, packed.scheme, bias, out_dtype=out_dtype
-            )
+            data, scales, scheme, zeros = packed.data, packed.scales, packed.scheme, packed.zeros
+            return quantized_linear(x, data, scales, scheme, bias, zeros=zeros, out_dtype=out_dtype)
         return F.linear(x, packed.data, bias).to(out_dtype or x.dtype)
 
     def route(
@@ -243,6 +242,7 @@ class ReferenceKernels:
             raise ValueError(f"there must be {count} experts, got {len(packed)}")
         data = torch.stack([one.data for one in packed])
         scales = [one.scales for one in packed if one.scales is not None]
+        zeros = [one.zeros for one in packed if one.zeros is not None]
         return PackedExperts(
             data,
             packed[0].out_features,
@@ -250,6 +250,7 @@ class ReferenceKernels:
             packed[0].scheme,
             torch.stack(scales) if scales else None,
             bias,
+            torch.stack(zeros) if zeros else None,
         )
 
     def expert_mlp(
@@ -278,10 +279,12 @@ class ReferenceKernels:
         return expert_mlp(x, experts, weights, count, mlp, scale_input=scale_input)
 
     def _of_expert(self, x: torch.Tensor, packed: PackedExperts, expert: int) -> torch.Tensor:
-        scales = None if packed.scales is None else packed.scales[expert]
-        bias = None if packed.bias is None else packed.bias[expert]
+        scales, zeros, bias = (
+            None if part is None else part[expert]
+            for part in (packed.scales, packed.zeros, packed.bias)
+        )
         shape = packed.out_features, packed.in_features
-        one = PackedLinear(packed.data[expert], *shape, packed.scheme, scales)
+        one = PackedLinear(packed.data[expert], *shape, packed.scheme, scales, zeros)
         return self.linear(x, one, bias)
 
     def add_gated(self, x: torch.Tensor, gate: torch.Tensor, residual: torch.Tensor) -> None:

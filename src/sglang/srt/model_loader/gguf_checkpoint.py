@@ -72,8 +72,7 @@ class GGUFCheckpoint:
         integers = gguf_blocks.to_integers(tensor, rows) if self._keep_integers else None
         if integers is None:
             return self._ordered(gguf_blocks.to_torch(tensor, rows, self._dtype), source)
-        codes, scales = (self._ordered(part, source) for part in (integers.codes, integers.scales))
-        return QuantizedWeight(codes, scales, integers.scheme)
+        return integers.each(lambda part: self._ordered(part, source))
 
     def close(self) -> None:
         """Nothing to do: the file is unmapped with the last tensor that lies in it."""

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from sglang.srt.configs.errors import ModelLoadError
-from sglang.srt.kernels.quantization import QuantizedWeight
+from sglang.srt.kernels.quantization import QuantizedWeight, stack
 from sglang.srt.model_loader.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -161,11 +161,7 @@ class WeightReader:
             self._note(spec.name)
         integers = [part for part in found if isinstance(part, QuantizedWeight)]
         if len(integers) == len(found) and len({part.scheme for part in integers}) == 1:
-            return QuantizedWeight(
-                torch.cat([part.codes for part in integers]),
-                torch.cat([part.scales for part in integers]),
-                integers[0].scheme,
-            )
+            return stack(integers)
         wide = [
             part.dequantize().to(self.dtype) if isinstance(part, QuantizedWeight) else part
             for part in found

@@ -10,6 +10,7 @@ import torch
 
 from sglang.srt.kernels.cpu.activation import CLAMPED_SWIGLU, GELU_ERF, GELU_TANH, SILU
 from sglang.srt.kernels.cpu.checks import DTYPE_CODES, describe, row_stride
+from sglang.srt.kernels.cpu.quantized_linear import form_of
 from sglang.srt.kernels.cpu.recording import Operation
 from sglang.srt.kernels.interface import Activation, PackedExperts, PackedLinear
 from sglang.srt.kernels.quantization import QuantizedWeight
@@ -173,7 +174,7 @@ def _scheme(packed: PackedExperts) -> tuple[int, int, int, int]:
     scheme = packed.scheme
     if scheme is None:
         return 0, 0, 0, 0
-    return scheme.bits, scheme.activation_bits // 8, scheme.group_size, scheme.floats
+    return scheme.bits, scheme.activation_bits // 8, scheme.group_size, form_of(scheme)
 
 
 def _check(name: str, x: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 
 from sglang.srt.configs.gguf_file import GGUFTensor
-from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme
+from sglang.srt.kernels.quantization import QuantizedWeight, WeightScheme, from_minima
 
 _CHUNK = 1 << 18
 """Elements that are converted at once: what is made on the way stays in the cache."""
@@ -53,14 +53,23 @@ def to_torch(tensor: GGUFTensor, rows: slice, dtype: torch.dtype) -> torch.Tenso
 
 def to_integers(tensor: GGUFTensor, rows: slice) -> QuantizedWeight | None:
     """The same as integers of the kernels, None if its type is none of theirs."""
-    if tensor.type.name != "Q4_0":
+    kind = tensor.type.name
+    if kind not in ("Q4_0", "Q4_1", "Q4_K"):
         return None
     data = _rows(tensor, rows)
-    columns = tensor.shape[-1]
+    shape = len(data), tensor.shape[-1]
     blocks = data.reshape(-1, tensor.type.block_bytes)
-    codes = _nibbles(blocks[:, 2:]).view(torch.int8) - 8
-    scales = _half(blocks, 0).view(len(data), -1).bfloat16()
-    return QuantizedWeight(codes.view(len(data), columns), scales, WeightScheme(4, 32))
+    if kind == "Q4_0":
+        codes = _nibbles(blocks[:, 2:]).view(torch.int8) - 8
+        scales = _half(blocks, 0).view(len(data), -1).bfloat16()
+        return QuantizedWeight(codes.view(shape), scales, WeightScheme(4, 32))
+    if kind == "Q4_1":
+        codes, scales, minima = _nibbles(blocks[:, 4:]), _half(blocks, 0), _half(blocks, 2)
+    else:
+        codes = _nibbles(blocks[:, 16:].view(-1, 4, 32))
+        scales, minima = _wide_scales_and_minima(blocks)
+    parts = (part.reshape(len(data), -1) for part in (scales, minima))
+    return from_minima(codes.view(torch.int8).reshape(shape), *parts)
 
 
 def _rows(tensor: GGUFTensor, rows: slice) -> torch.Tensor:
@@ -186,9 +195,15 @@ def _q5_k(blocks: torch.Tensor) -> torch.Tensor:
 
 
 def _scaled_k(blocks: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    scales, minima = _wide_scales_and_minima(blocks)
+    return scales * codes.float() + minima
+
+
+def _wide_scales_and_minima(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the eight parts of blocks of Q4_K or Q5_K, multiplied out: [B, 8, 1] each."""
     scales, minima = _scales_and_minima(blocks[:, 4:16])
     scale, minimum = _half(blocks, 0).unsqueeze(-1), _half(blocks, 2).unsqueeze(-1)
-    return scale * scales * codes.float() - minimum * minima
+    return scale * scales, -minimum * minima
 
 
 def _q6_k(blocks: torch.Tensor) -> torch.Tensor:

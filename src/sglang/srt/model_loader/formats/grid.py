@@ -74,19 +74,27 @@ class Grid:
 
     def for_kernels(self) -> QuantizedWeight | None:
         """The same integers for the kernels, if theirs are of that form: scales become bfloat16
-        with 4 bits, where a group of 128 inputs at most is asked for.
+        with 4 bits, where groups must be of a size that the kernels have.
         """
-        symmetric = self.zeros is None and self.groups is None and self.group_rows == 1
-        if not symmetric:
+        if self.groups is not None or self.group_rows != 1:
             return None
+        if self.bits == 4 and self.group_size in GROUP_SIZES:
+            return self._four_bits()
         columns = self.codes.shape[1]
-        if self.bits == 8 and self.group_size >= columns and int(self.codes.min()) > -128:
+        whole = self.bits == 8 and self.zeros is None and self.group_size >= columns
+        if whole and int(self.codes.min()) > -128:
             scheme = WeightScheme(bits=8, activation_bits=self.activation_bits)
             return QuantizedWeight(self.codes, self.scales[:, 0].float().contiguous(), scheme)
-        if self.bits == 4 and self.group_size in GROUP_SIZES:
-            scheme = WeightScheme(bits=4, group_size=self.group_size)
-            return QuantizedWeight(self.codes, self.scales.bfloat16().contiguous(), scheme)
         return None
+
+    def _four_bits(self) -> QuantizedWeight:
+        scales = self.scales.bfloat16().contiguous()
+        scheme = WeightScheme(4, self.group_size, zeros=self.zeros is not None)
+        if self.zeros is None:
+            return QuantizedWeight(self.codes, scales, scheme)
+        shift = 8 if int(self.codes.max()) > 7 else 0  # codes are 0 .. 15, or around zero already
+        codes = self.codes.to(torch.int8) - shift
+        return QuantizedWeight(codes, scales, scheme, (self.zeros.float() - shift).bfloat16())
 
 
 def _to_float(codes: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ enum {
 
 /* Of what kind weights are: bits 0, or those of QuantizedLinear. */
 typedef struct {
-    int64_t bits, parts, group, float4;
+    int64_t bits, parts, group, form;
 } Scheme;
 
 /* The argument of expert_mlp: x [rows, hidden] with rows x_stride values apart; experts and weights
@@ -146,7 +146,7 @@ static int multiply(const Turn *t, Scheme scheme, const void *x, long k, const c
         return linear_parts(&l, t->parts, t->num_parts);
     }
     QuantizedLinear l = {x, (const uint8_t *)packed, bias, out, t->rows, n, k, k, dtype,
-                         out_dtype, scheme.parts, scheme.group, scheme.float4};
+                         out_dtype, scheme.parts, scheme.group, scheme.form};
     return (scheme.bits == 8 ? linear_int8_parts : linear_int4_parts)(&l, t->parts, t->num_parts);
 }
 

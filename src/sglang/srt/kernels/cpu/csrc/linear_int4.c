@@ -1,7 +1,8 @@
 /* out[M, N] = x[M, K] W^T + bias with 4-bit weights, see linear_quantized.h.
  *
  * The integer sum of a group is exact; the groups are added as floats in their order: a row's bits
- * do not depend on the batch it is in.
+ * do not depend on the batch it is in. A zero point takes zero times the sum of the activations of
+ * its group away: that sum is what the integer sums start with, over -NIBBLE_OFFSET.
  */
 #include "linear_quantized.h"
 
@@ -12,9 +13,9 @@ enum { ROWS = 4 };
 #endif
 enum { PREFETCH_BYTES = 4096 };
 
-/* totals[rows][PANEL] = x[rows] * panel; `rows` and `float4` are compile-time constants. */
-INLINE void multiply_panel(int rows, bool float4, const QuantizedRows *q, long row, const uint8_t *panel,
-                           long k, long group, float *totals) {
+/* totals[rows][PANEL] = x[rows] * panel; `rows` and `form` are compile-time constants. */
+INLINE void multiply_panel(int rows, int form, const QuantizedRows *q, long row,
+                           const uint8_t *panel, long k, long group, float *totals) {
     const dot_int *x = q->values + row * q->stride;
     const float *scales = q->scales + row * q->groups;
     const int32_t *starts = q->starts + row * q->groups;
@@ -22,8 +23,8 @@ INLINE void multiply_panel(int rows, bool float4, const QuantizedRows *q, long r
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++) left_total[r] = right_total[r] = vf_zero();
     for (long g = 0; g < q->groups; g++) {
-        const bf16 *weight_scales = (const bf16 *)panel;
-        panel += PANEL * sizeof(bf16);
+        const bf16 *weight_scales = (const bf16 *)panel, *zeros = weight_scales + PANEL;
+        panel += int4_head_bytes(form);
         vi32 left[ROWS], right[ROWS];
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) left[r] = right[r] = vi_set1(starts[r * q->groups + g]);
@@ -32,7 +33,7 @@ INLINE void multiply_panel(int rows, bool float4, const QuantizedRows *q, long r
             __builtin_prefetch(panel + PREFETCH_BYTES, 0, 3);
             codes both = codes_load(panel);
             codes a = codes_mask(both), b = codes_shift(both);
-            if (float4) a = codes_float4(a), b = codes_float4(b);
+            if (form == FORM_FLOATS) a = codes_float4(a), b = codes_float4(b);
             panel += INT4_STEP;
 #pragma GCC unroll 12
             for (int r = 0; r < rows; r++) {
@@ -48,8 +49,14 @@ INLINE void multiply_panel(int rows, bool float4, const QuantizedRows *q, long r
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             vf scale = vf_set1(scales[r * q->groups + g]);
-            left_total[r] = vf_fma(vf_mul(vi_to_float(left[r]), scale), a, left_total[r]);
-            right_total[r] = vf_fma(vf_mul(vi_to_float(right[r]), scale), b, right_total[r]);
+            vf first = vi_to_float(left[r]), second = vi_to_float(right[r]);
+            if (form == FORM_ZEROS) {
+                vf start = vf_set1((float)starts[r * q->groups + g]);
+                first = vf_fma(vf_load_bf16(zeros), start, first);
+                second = vf_fma(vf_load_bf16(zeros + VF_WIDTH), start, second);
+            }
+            left_total[r] = vf_fma(vf_mul(first, scale), a, left_total[r]);
+            right_total[r] = vf_fma(vf_mul(second, scale), b, right_total[r]);
         }
     }
 #pragma GCC unroll 12
@@ -59,14 +66,18 @@ INLINE void multiply_panel(int rows, bool float4, const QuantizedRows *q, long r
     }
 }
 
-#define CASE(R)                                                          \
-    case R:                                                              \
-        if (float4) multiply_panel(R, true, q, row, panel, k, group, totals); \
-        else multiply_panel(R, false, q, row, panel, k, group, totals);  \
+#define CASE(R)                                                                      \
+    case R:                                                                          \
+        if (form == FORM_FLOATS)                                                     \
+            multiply_panel(R, FORM_FLOATS, q, row, panel, k, group, totals);         \
+        else if (form == FORM_ZEROS)                                                 \
+            multiply_panel(R, FORM_ZEROS, q, row, panel, k, group, totals);          \
+        else                                                                         \
+            multiply_panel(R, FORM_INTEGERS, q, row, panel, k, group, totals);       \
         break;
 
-static void multiply_rows(int rows, bool float4, const QuantizedRows *q, long row, const uint8_t *panel, long k,
-                          long group, float *totals) {
+static void multiply_rows(int rows, int form, const QuantizedRows *q, long row,
+                          const uint8_t *panel, long k, long group, float *totals) {
     switch (rows) {
         CASE(1) CASE(2) CASE(3) CASE(4)
 #if defined(VF_AVX512)
@@ -91,8 +102,9 @@ static void store_rows(const QuantizedLinear *l, long row, int rows, long column
 static void multiply_block(const Product *p, long row, int rows, long column,
                            const uint8_t *panel) {
     float totals[ROWS * PANEL] __attribute__((aligned(64)));
-    multiply_rows(rows, p->args->float4, &p->x, row, panel, p->args->k, p->args->group, totals);
-    store_rows(p->args, row, rows, column, totals);
+    const QuantizedLinear *l = p->args;
+    multiply_rows(rows, (int)l->form, &p->x, row, panel, l->k, l->group, totals);
+    store_rows(l, row, rows, column, totals);
 }
 
 static void product_task(const void *product, long i, int thread) {
@@ -101,8 +113,9 @@ static void product_task(const void *product, long i, int thread) {
 }
 
 static int multiply(const QuantizedLinear *l, Division division) {
-    Product p = {.args = l, .division = division, .panel_bytes = int4_panel_bytes(l->k, l->group)};
-    int offset = l->float4 ? FLOAT4_OFFSET : NIBBLE_OFFSET;
+    Product p = {.args = l, .division = division,
+                 .panel_bytes = int4_panel_bytes(l->k, l->group, (int)l->form)};
+    int offset = l->form == FORM_FLOATS ? FLOAT4_OFFSET : NIBBLE_OFFSET;
     if (!quantize_rows(l, l->group, offset, &p.x)) return -1;
     parallel_streams(division_count(&p.division), p.division.threads, product_task, &p);
     return 0;

@@ -1,16 +1,18 @@
 /* Products with weights of 8 or 4 bits.
  *
  * A weight is code * scale: 8-bit codes have one float scale for each output column, 4-bit codes
- * (-8 .. 7) one bfloat16 scale for each group of `group` consecutive k of a column. Activations are
+ * (-8 .. 7) one bfloat16 scale for each group of `group` consecutive k of a column; FORM_ZEROS adds
+ * a bfloat16 zero point for each group: (code - zero) * scale. Activations are
  * turned into integers first: 8-bit ones, with one scale a row beside 8-bit weights and one for
  * each group of a row beside 4-bit weights, or 16-bit ones with one scale a row, which are kept as
  * two rows of 8-bit integers: value = PART_BASE * first + second.
  *
  * The output columns are cut into panels as in linear.h; K is filled up with zeros to a multiple of
  * DOT_DEPTH. An 8-bit panel holds the codes, DOT_DEPTH of each column side by side, then the scales
- * of its columns. A 4-bit panel holds for each group the scales, then the codes plus NIBBLE_OFFSET:
- * the low halves of the bytes are those of the panel's first VF_WIDTH columns. 4-bit floats are
- * stored as they are; their codes are twice their numbers, -12 .. 12.
+ * of its columns. A 4-bit panel holds for each group the scales, with FORM_ZEROS the zero points
+ * over NIBBLE_OFFSET, then the codes plus NIBBLE_OFFSET: the low halves of the bytes are those of
+ * the panel's first VF_WIDTH columns. 4-bit floats are stored as they are; their codes are twice
+ * their numbers, -12 .. 12.
  */
 #pragma once
 
@@ -18,6 +20,9 @@
 #include "linear.h"
 
 enum { PART_BASE = 254, NIBBLE_OFFSET = 8 };
+
+/* What 4-bit codes are, see WeightScheme. */
+enum { FORM_INTEGERS = 0, FORM_FLOATS = 1, FORM_ZEROS = 2 };
 
 /* The argument of linear_int8 and linear_int4: x [m, k] of `dtype` with rows x_stride values
  * apart, out contiguous [m, n] of `out_dtype`. */
@@ -29,7 +34,7 @@ typedef struct {
     int64_t m, n, k, x_stride, dtype, out_dtype;
     int64_t parts; /* 1: 8-bit activations, 2: 16-bit (8-bit weights only) */
     int64_t group; /* of 4-bit weights, a multiple of 32 */
-    int64_t float4; /* 4-bit weights are floats, see WeightScheme */
+    int64_t form;  /* of 4-bit weights, FORM_... */
 } QuantizedLinear;
 
 /* linear_int8 and linear_int4, where all rows are in `count` parts. */
@@ -44,12 +49,13 @@ static inline size_t int8_panel_bytes(long k) {
     return dot_steps(k) * INT8_STEP + PANEL * sizeof(float);
 }
 
-static inline size_t int4_group_bytes(long group) {
-    return PANEL * sizeof(bf16) + group / DOT_DEPTH * INT4_STEP;
+/* The numbers before the codes of each group. */
+static inline size_t int4_head_bytes(int form) {
+    return PANEL * sizeof(bf16) * (form == FORM_ZEROS ? 2 : 1);
 }
 
-static inline size_t int4_panel_bytes(long k, long group) {
-    return (k + group - 1) / group * PANEL * sizeof(bf16) + dot_steps(k) * INT4_STEP;
+static inline size_t int4_panel_bytes(long k, long group, int form) {
+    return (k + group - 1) / group * int4_head_bytes(form) + dot_steps(k) * INT4_STEP;
 }
 
 /* Activations as integers; a row has `groups` scales, and each of its parts `groups` starts. */

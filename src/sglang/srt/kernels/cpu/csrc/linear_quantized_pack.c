@@ -2,12 +2,13 @@
 #include "linear_quantized.h"
 
 /* The argument of pack_quantized: codes contiguous [n, k]; scales as quantize_weight makes them,
- * of `group` 0 for 8 bits; packed of quantized_bytes(n, k, group) bytes. */
+ * of `group` 0 for 8 bits; zeros as the scales with FORM_ZEROS, else not read; packed of
+ * quantized_bytes(n, k, group, form) bytes. */
 typedef struct {
     const int8_t *codes;
-    const void *scales;
+    const void *scales, *zeros;
     uint8_t *packed;
-    int64_t n, k, group, float4;
+    int64_t n, k, group, form;
 } PackQuantized;
 
 static uint8_t code_at(const PackQuantized *p, long row, long k) {
@@ -18,7 +19,7 @@ static uint8_t code_at(const PackQuantized *p, long row, long k) {
 static int nibble_at(const PackQuantized *p, long row, long k) {
     static const uint8_t magnitudes[13] = {0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7};
     int code = (int8_t)code_at(p, row, k);
-    if (!p->float4) return (code + NIBBLE_OFFSET) & 15;
+    if (p->form != FORM_FLOATS) return (code + NIBBLE_OFFSET) & 15;
     return magnitudes[MIN(code < 0 ? -code : code, 12)] | (code < 0 ? 8 : 0);
 }
 
@@ -34,15 +35,24 @@ static void pack_int8(const PackQuantized *p, long panel, uint8_t *to) {
     }
 }
 
+/* The scales of a group of a panel, and its zero points where there are some. */
+static void pack_int4_head(const PackQuantized *p, long panel, long groups, long g, uint8_t *to) {
+    for (int column = 0; column < PANEL; column++) {
+        long row = panel * PANEL + column, at = row * groups + g;
+        bf16 scale = row < p->n ? ((const bf16 *)p->scales)[at] : 0;
+        memcpy(to + column * sizeof scale, &scale, sizeof scale);
+        if (p->form != FORM_ZEROS) continue;
+        float zero = row < p->n ? bf16_to_f32(((const bf16 *)p->zeros)[at]) : 0.0f;
+        bf16 part = f32_to_bf16(zero / NIBBLE_OFFSET);
+        memcpy(to + (PANEL + column) * sizeof part, &part, sizeof part);
+    }
+}
+
 static void pack_int4(const PackQuantized *p, long panel, uint8_t *to) {
     long groups = (p->k + p->group - 1) / p->group;
     for (long g = 0; g < groups; g++) {
-        for (int column = 0; column < PANEL; column++) {
-            long row = panel * PANEL + column;
-            bf16 scale = row < p->n ? ((const bf16 *)p->scales)[row * groups + g] : 0;
-            memcpy(to + column * sizeof scale, &scale, sizeof scale);
-        }
-        to += PANEL * sizeof(bf16);
+        pack_int4_head(p, panel, groups, g, to);
+        to += int4_head_bytes((int)p->form);
         long first = g * p->group, steps = dot_steps(MIN(p->group, p->k - first));
         for (long i = 0; i < steps; i++)
             for (int column = 0; column < VF_WIDTH; column++)
@@ -53,17 +63,21 @@ static void pack_int4(const PackQuantized *p, long panel, uint8_t *to) {
     }
 }
 
+static size_t quantized_panel_bytes(long k, long group, long form) {
+    return group ? int4_panel_bytes(k, group, (int)form) : int8_panel_bytes(k);
+}
+
 static void pack_range(const void *context, long begin, long end) {
     const PackQuantized *p = context;
+    size_t bytes = quantized_panel_bytes(p->k, p->group, p->form);
     for (long panel = begin; panel < end; panel++)
-        if (p->group) pack_int4(p, panel, p->packed + panel * int4_panel_bytes(p->k, p->group));
-        else pack_int8(p, panel, p->packed + panel * int8_panel_bytes(p->k));
+        (p->group ? pack_int4 : pack_int8)(p, panel, p->packed + panel * bytes);
 }
 
 static int64_t panel_count(int64_t n) { return (n + PANEL - 1) / PANEL; }
 
-EXPORT int64_t quantized_bytes(int64_t n, int64_t k, int64_t group) {
-    return panel_count(n) * (int64_t)(group ? int4_panel_bytes(k, group) : int8_panel_bytes(k));
+EXPORT int64_t quantized_bytes(int64_t n, int64_t k, int64_t group, int64_t form) {
+    return panel_count(n) * (int64_t)quantized_panel_bytes(k, group, form);
 }
 
 EXPORT int pack_quantized(const PackQuantized *p) {
