@@ -16,6 +16,7 @@ from sglang.demo_model import demo_model_path
 from sglang.srt.managers.engine_setup import build_engine
 from sglang.srt.server_args import ServerArgs
 from tests.models.family_helpers import Case, make_family
+from tests.models.mla_cases import ATTENTION
 from tests.models.model_helpers import make_tiny_checkpoint
 
 
@@ -81,21 +82,7 @@ def test_figures_of_a_checkpoint_are_those_of_the_engine(
 
 @pytest.mark.parametrize(
     "case",
-    [
-        Case("SeedOss"),
-        Case(
-            "MiniCPM3",
-            {
-                "head_dim": ...,
-                "num_key_value_heads": 4,
-                "kv_lora_rank": 32,
-                "q_lora_rank": 24,
-                "qk_nope_head_dim": 16,
-                "qk_rope_head_dim": 8,
-                "v_head_dim": 12,
-            },
-        ),
-    ],
+    [Case("SeedOss"), Case("MiniCPM3", ATTENTION)],
     ids=lambda case: case.oracle,
 )
 def test_figures_of_what_runs_through_transformers(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -119,10 +118,9 @@ def test_health_answers_while_a_long_prompt_is_computed(launch):
     server = launch()
     with ThreadPoolExecutor(1) as pool:
         long = pool.submit(server.generate, "word " * 500, max_new_tokens=1)
-        times = []
+        answered = 0
         while not long.done():
-            start = time.monotonic()
             assert httpx.get(f"{server.url}/health", timeout=30).status_code == 200
-            times.append(time.monotonic() - start)
+            answered += not long.done()
         assert long.result()["meta_info"]["completion_tokens"] == 1
-    assert times
+    assert answered

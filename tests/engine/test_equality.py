@@ -16,6 +16,7 @@ from sglang.srt.server_args import ServerArgs
 from tests.models.model_helpers import make_tiny_checkpoint
 
 NEW_TOKENS = 24
+KINDS = ("greedy", "seeded", "penalised")
 
 
 @pytest.fixture(scope="module", params=["llama", "qwen3"])
@@ -93,12 +94,20 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["greedy", "seeded", "penalised"])
+@pytest.fixture(scope="module")
+def alone(checkpoint: Path) -> dict[str, list[list[int]]]:
+    """By kind of sampling, the answers of requests that had the engine to themselves."""
+    engine = make_engine(checkpoint)
+    return {kind: answers(engine, kind, alone=True) for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_no_schedule_changes_an_answer(checkpoint: Path, schedule: str, kind: str) -> None:
-    expected = answers(make_engine(checkpoint), kind, alone=True)
+def test_no_schedule_changes_an_answer(
+    checkpoint: Path, alone: dict[str, list[list[int]]], schedule: str, kind: str
+) -> None:
     engine = make_engine(checkpoint, **SCHEDULES[schedule])
-    assert answers(engine, kind, alone=False) == expected
+    assert answers(engine, kind, alone=False) == alone[kind]
     if schedule == "retracted":
         assert engine.scheduler.stats.retractions > 0
 

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 
 from sglang.srt.entrypoints.app import create_app
 from sglang.srt.entrypoints.auth import PUBLIC_PATHS, Access
-from sglang.srt.entrypoints.routes import INFO_ROUTES, ROUTES
+from sglang.srt.entrypoints.routes import ROUTES
+from sglang.srt.entrypoints.server_routes import INFO_ROUTES
 from sglang.srt.server_args import ServerArgs, ServerArgsError
 
 USER, ADMIN = "user-key", "admin-key"

@@ -16,7 +16,8 @@ from fake_runtime import FakeEngine, RunningServer, make_state, repeat_prompt, s
 from sglang.srt.entrypoints.app import create_app
 from sglang.srt.entrypoints.openapi.document import build_document
 from sglang.srt.entrypoints.openapi.documentation import render
-from sglang.srt.entrypoints.routes import INFO_ROUTES, ROUTES
+from sglang.srt.entrypoints.routes import ROUTES
+from sglang.srt.entrypoints.server_routes import INFO_ROUTES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = build_document()

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.models.family_helpers import Case, State
 
-_ATTENTION = {
+ATTENTION = {
     "head_dim": ...,
     "hidden_size": 64,
     "num_key_value_heads": 4,
@@ -70,7 +70,7 @@ MLA_CASES: dict[str, Case] = {
     "minicpm3": Case(
         "MiniCPM3",
         {
-            **_ATTENTION,
+            **ATTENTION,
             "scale_emb": 12,
             "scale_depth": 1.4,
             "dim_model_base": 16,
@@ -79,16 +79,16 @@ MLA_CASES: dict[str, Case] = {
     ),
     "minicpm3-plain": Case(
         "MiniCPM3",
-        {**_ATTENTION, "q_lora_rank": None, "v_head_dim": ..., "tie_word_embeddings": False},
+        {**ATTENTION, "q_lora_rank": None, "v_head_dim": ..., "tie_word_embeddings": False},
     ),
     "deepseek-v2-lite": Case(
         "DeepseekV2",
-        {**_ATTENTION, **_EXPERTS, "q_lora_rank": None, "rope_parameters": _YARN},
+        {**ATTENTION, **_EXPERTS, "q_lora_rank": None, "rope_parameters": _YARN},
     ),
     "deepseek-v2": Case(
         "DeepseekV2",
         {
-            **_ATTENTION,
+            **ATTENTION,
             **_EXPERTS,
             **_GROUPS,
             "topk_method": "group_limited_greedy",
@@ -97,18 +97,18 @@ MLA_CASES: dict[str, Case] = {
     ),
     "deepseek-v3": Case(
         "DeepseekV3",
-        {**_ATTENTION, **_EXPERTS, **_GROUPS, "rope_parameters": _YARN},
+        {**ATTENTION, **_EXPERTS, **_GROUPS, "rope_parameters": _YARN},
         rewrite=_published,
     ),
     "glm4-moe-lite": Case(
         "Glm4MoeLite",
-        {**_ATTENTION, **_EXPERTS, "mlp_layer_types": ["dense", "sparse", "dense"]},
+        {**ATTENTION, **_EXPERTS, "mlp_layer_types": ["dense", "sparse", "dense"]},
     ),
-    "youtu": Case("Youtu", {**_ATTENTION, "tie_word_embeddings": True, "rope_parameters": _YARN}),
+    "youtu": Case("Youtu", {**ATTENTION, "tie_word_embeddings": True, "rope_parameters": _YARN}),
     "deepseek-v3-halves": Case(
         "DeepseekV3",
         {
-            **_ATTENTION,
+            **ATTENTION,
             **_EXPERTS,
             "n_group": 1,
             "topk_group": 1,

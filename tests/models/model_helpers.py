@@ -60,16 +60,7 @@ def make_tiny_checkpoint(
     name = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}[family]
     config = getattr(transformers, f"{name}Config")(**{**TINY, **overrides})
     model = getattr(transformers, f"{name}ForCausalLM")(config)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.dim() == 2:
-                # Larger than 1 / sqrt(fan in), so that attention is not nearly uniform.
-                scale = 1.0 if "embed" in key else 1.6 * parameter.shape[1] ** -0.5
-                parameter.copy_(noise * scale)
-            else:
-                parameter.copy_(noise * 0.2 + (0.0 if key.endswith("bias") else 1.0))
+    randomize(model, seed)
     model = model.to(TORCH_DTYPES[dtype])
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
@@ -80,6 +71,20 @@ def make_tiny_checkpoint(
     if generation_config is not None:
         (folder / "generation_config.json").write_text(json.dumps(generation_config))
     return folder
+
+
+def randomize(model: torch.nn.Module, seed: int = 0) -> None:
+    """Weights that make the most likely token stand out."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 2:
+                # Larger than 1 / sqrt(fan in), so that attention is not nearly uniform.
+                scale = 1.0 if "embed" in key else 1.6 * parameter.shape[1] ** -0.5
+                parameter.copy_(noise * scale)
+            else:
+                parameter.copy_(noise * 0.2 + (0.0 if key.endswith("bias") else 1.0))
 
 
 def _rewrite_weights(folder: Path, model: Any, weights: str, shards: int) -> None:

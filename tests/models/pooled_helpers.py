@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from tests.models.model_helpers import TINY
+from tests.models.model_helpers import TINY, randomize
 
 DECODERS = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 ENCODER = "BertModel"
@@ -106,15 +106,7 @@ def _random(architecture: str, **overrides: Any) -> Any:
     model_class = getattr(transformers, architecture)
     config = model_class.config_class(**{**TINY, "pad_token_id": None, **overrides})
     model = model_class(config)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.dim() == 2:
-                scale = 1.0 if "embed" in key else 1.6 * parameter.shape[1] ** -0.5
-                parameter.copy_(noise * scale)
-            else:
-                parameter.copy_(noise * 0.2 + (0.0 if key.endswith("bias") else 1.0))
+    randomize(model)
     return model
 
 

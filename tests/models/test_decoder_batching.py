@@ -8,20 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from sglang.srt.kernels import select_kernels
-from sglang.srt.kernels.cpu.build import KernelBuildError
-from sglang.srt.kernels.interface import Kernels
 from sglang.srt.models.interface import CausalLM
+from tests.models.equality import c_kernels
 from tests.models.model_helpers import HandDriver, load_tiny, make_tiny_checkpoint, random_tokens
 
 LENGTHS = {"a": 37, "b": 5, "c": 1, "d": 64}
-
-
-def c_kernels(dtype: torch.dtype) -> Kernels:
-    try:
-        return select_kernels("cpu", dtype, prefer="cpu-c")
-    except KernelBuildError as error:
-        pytest.skip(f"no C kernels on this machine: {error}")
 
 
 def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.models.equality import c_kernels
 from tests.models.family_helpers import make_family
 from tests.models.model_helpers import HandDriver, load_tiny, oracle_logits, random_tokens
-from tests.models.test_family_oracle import c_kernels
 from tests.models.variant_cases import VARIANT_CASES
 
 

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from sglang.srt.kernels import select_kernels
-from sglang.srt.kernels.cpu.build import KernelBuildError
-from sglang.srt.kernels.interface import Kernels
 from sglang.srt.managers.engine_setup import build_engine
-from sglang.srt.models.interface import CausalLM
 from sglang.srt.server_args import ServerArgs
+from tests.models.equality import (
+    VOCABULARY,
+    Family,
+    assert_greedy,
+    assert_greedy_in_a_batch,
+    assert_same,
+    c_kernels,
+    logits_in_company,
+)
 from tests.models.family_helpers import CASES, Case, make_family
 from tests.models.mla_cases import MLA_CASES
 from tests.models.model_helpers import HandDriver, load_tiny, oracle_logits, random_tokens
 from tests.models.moe_cases import MOE_CASES
 from tests.models.variant_cases import VARIANT_CASES
 
-VOCABULARY, STEPS = 199, 64
+STEPS = 64
 ALL_CASES = {**CASES, **MOE_CASES, **MLA_CASES, **VARIANT_CASES}
-
-
-def c_kernels(dtype: torch.dtype = torch.float32) -> Kernels:
-    try:
-        return select_kernels("cpu", dtype, prefer="cpu-c")
-    except KernelBuildError as error:
-        pytest.skip(f"no C kernels on this machine: {error}")
-
-
-@dataclass(frozen=True)
-class Family:
-    folder: Path
-    oracle: Any
-    model: CausalLM
 
 
 @pytest.fixture(scope="module", params=ALL_CASES)
@@ -52,19 +41,9 @@ def alone(family: Family) -> torch.Tensor:
     return HandDriver(family.model).step({"p": random_tokens(50, VOCABULARY)})["p"]
 
 
-def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
-
-
 def typical_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     """Relative, of the median token: a few may go to other experts."""
     return float(((found - expected).norm(dim=-1) / expected.norm(dim=-1)).median())
-
-
-def assert_greedy(tokens: list[int], prompt: list[int], oracle: Any) -> None:
-    """Each token is the one the oracle would have chosen after those before it."""
-    scores = oracle_logits(oracle, [*prompt, *tokens])
-    assert tokens == scores[len(prompt) - 1 : -1].argmax(-1).tolist()
 
 
 def test_prompt_equals_transformers(family: Family, alone: torch.Tensor) -> None:
@@ -84,29 +63,16 @@ def test_answer_equals_transformers(family: Family) -> None:
 
 
 def test_answers_in_a_batch_equal_transformers(family: Family) -> None:
-    prompts = {str(n): random_tokens(n, VOCABULARY, seed=n) for n in (1, 9, 40)}
-    driver = HandDriver(family.model, seed=1)
-    tokens: dict[str, list[int]] = {name: [] for name in prompts}
-    work = dict(prompts)
-    for _ in range(20):
-        for name, logits in driver.step(work).items():
-            tokens[name].append(int(logits[-1].argmax()))
-        work = {name: generated[-1:] for name, generated in tokens.items()}
-    for name, prompt in prompts.items():
-        assert_greedy(tokens[name], prompt, family.oracle)
+    assert_greedy_in_a_batch(family, 20)
 
 
 def test_chunks_beside_others_and_a_prefix_hit_change_nothing(
     family: Family, alone: torch.Tensor
 ) -> None:
-    prompt, driver = random_tokens(50, VOCABULARY), HandDriver(family.model, seed=2)
-    parts = []
-    for first in range(0, 50, 16):
-        work = {"p": prompt[first : first + 16], "q": random_tokens(3, VOCABULARY, seed=first)}
-        parts.append(driver.step(work)["p"])
-    assert torch.equal(torch.cat(parts), alone)
-    driver.share_prefix("p", "r", 33)
-    assert torch.equal(driver.step({"r": prompt[33:]})["r"], alone[33:])
+    prompt = random_tokens(50, VOCABULARY)
+    chunked, after_hit = logits_in_company(family.model, prompt, hit=33)
+    assert torch.equal(chunked, alone)
+    assert torch.equal(after_hit, alone[33:])
 
 
 def test_only_the_wanted_rows_are_computed(family: Family, alone: torch.Tensor) -> None:

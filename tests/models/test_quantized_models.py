@@ -12,9 +12,7 @@ from tokenizers import Tokenizer
 from sglang.demo_model import demo_model_path
 from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.configs.model_config import load_model_config
-from sglang.srt.kernels import select_kernels
-from sglang.srt.kernels.cpu.build import KernelBuildError
-from sglang.srt.kernels.interface import Kernels
+from sglang.srt.configs.stored_quantization import STORED_METHODS
 from sglang.srt.kernels.reference import ReferenceKernels
 from sglang.srt.layers.quantization import QUANTIZATIONS, quantization_named
 from sglang.srt.managers.engine_setup import build_engine
@@ -22,6 +20,7 @@ from sglang.srt.models.load import load_model
 from sglang.srt.models.registry import ModelRegistry
 from sglang.srt.server_args import ServerArgs, ServerArgsError
 from sglang.srt.server_args.args import OPTIONS
+from tests.models.equality import c_kernels
 from tests.models.model_helpers import HandDriver, load_tiny, make_tiny_checkpoint, random_tokens
 
 NAMES = ["int8dq", "int8wo", "int4wo-32", "int4wo-128"]
@@ -34,13 +33,6 @@ DEMO_TEXT = (
 @pytest.fixture(scope="module", params=["llama", "qwen2"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_checkpoint(tmp_path_factory.mktemp("model"), request.param)
-
-
-def c_kernels(dtype: torch.dtype) -> Kernels:
-    try:
-        return select_kernels("cpu", dtype, prefer="cpu-c")
-    except KernelBuildError as error:
-        pytest.skip(f"no C kernels on this machine: {error}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -125,7 +117,10 @@ def test_the_embedding_table_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_the_options_offer_what_there_is() -> None:
     options = {option.name: option.facts.choices for option in OPTIONS}
-    assert {*options["quantization"], *options["torchao_config"]} == set(QUANTIZATIONS)
+    assert {*options["quantization"], *options["torchao_config"]} == {
+        *QUANTIZATIONS,
+        *STORED_METHODS,
+    }
 
 
 @pytest.mark.parametrize("option", [{"quantization": "w8a8_int8"}, {"torchao_config": "int4wo-64"}])

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.configs.model_config import load_model_config
-from sglang.srt.kernels import select_kernels
-from sglang.srt.kernels.interface import Kernels
-from sglang.srt.models.interface import CausalLM
 from sglang.srt.models.load import load_model
 from sglang.srt.models.transformers_model import TransformersModel
+from tests.models.equality import (
+    VOCABULARY,
+    Family,
+    assert_greedy,
+    assert_greedy_in_a_batch,
+    assert_same,
+    c_kernels,
+    logits_in_company,
+)
 from tests.models.family_helpers import Case, make_family
+from tests.models.mla_cases import ATTENTION
 from tests.models.model_helpers import HandDriver, load_tiny, oracle_logits, random_tokens
 
-VOCABULARY, STEPS = 199, 40
+STEPS = 40
 HEADS = {"head_dim": ..., "hidden_size": 64}
 SLIDING, FULL = "sliding_attention", "full_attention"
 
@@ -36,18 +41,7 @@ CASES = {
     "soft-caps": Case("Gemma2", {"sliding_window": 9, "attn_logit_softcapping": 5.0}),
     "logit-scale": Case("Cohere", {**HEADS, "logit_scale": 0.3}),
     "sinks": Case("GptOss", {"sliding_window": 9, "num_local_experts": 4}),
-    "small-values": Case(
-        "MiniCPM3",
-        {
-            "head_dim": ...,
-            "num_key_value_heads": 4,
-            "kv_lora_rank": 32,
-            "q_lora_rank": 24,
-            "qk_nope_head_dim": 16,
-            "qk_rope_head_dim": 8,
-            "v_head_dim": 12,
-        },
-    ),
+    "small-values": Case("MiniCPM3", ATTENTION),
     "experts": Case(
         "Ernie4_5_Moe",
         {
@@ -60,17 +54,6 @@ CASES = {
     ),
     "odd-heads": Case("Llama", {"head_dim": 12}),
 }
-
-
-def c_kernels() -> Kernels:
-    return select_kernels("cpu", torch.float32)
-
-
-@dataclass(frozen=True)
-class Family:
-    folder: Path
-    oracle: Any
-    model: CausalLM
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -88,16 +71,6 @@ def alone(family: Family) -> torch.Tensor:
     return HandDriver(family.model).step({"p": random_tokens(50, VOCABULARY)})["p"]
 
 
-def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
-
-
-def assert_greedy(tokens: list[int], prompt: list[int], oracle: Any) -> None:
-    """Each token is the one the oracle would have chosen after those before it."""
-    scores = oracle_logits(oracle, [*prompt, *tokens])
-    assert tokens == scores[len(prompt) - 1 : -1].argmax(-1).tolist()
-
-
 def test_prompt_equals_transformers(family: Family, alone: torch.Tensor) -> None:
     expected = oracle_logits(family.oracle, random_tokens(50, VOCABULARY))
     assert_same(alone, expected)
@@ -110,29 +83,16 @@ def test_answer_equals_transformers(family: Family) -> None:
 
 
 def test_answers_in_a_batch_equal_transformers(family: Family) -> None:
-    prompts = {str(n): random_tokens(n, VOCABULARY, seed=n) for n in (1, 9, 40)}
-    driver = HandDriver(family.model, seed=1)
-    tokens: dict[str, list[int]] = {name: [] for name in prompts}
-    work = dict(prompts)
-    for _ in range(12):
-        for name, logits in driver.step(work).items():
-            tokens[name].append(int(logits[-1].argmax()))
-        work = {name: generated[-1:] for name, generated in tokens.items()}
-    for name, prompt in prompts.items():
-        assert_greedy(tokens[name], prompt, family.oracle)
+    assert_greedy_in_a_batch(family, 12)
 
 
 def test_chunks_beside_others_and_a_prefix_hit_change_nothing(
     family: Family, alone: torch.Tensor
 ) -> None:
-    prompt, driver = random_tokens(50, VOCABULARY), HandDriver(family.model, seed=2)
-    parts = []
-    for first in range(0, 50, 16):
-        work = {"p": prompt[first : first + 16], "q": random_tokens(3, VOCABULARY, seed=first)}
-        parts.append(driver.step(work)["p"])
-    assert_same(torch.cat(parts), alone)
-    driver.share_prefix("p", "r", 33)
-    assert_same(driver.step({"r": prompt[33:]})["r"], alone[33:])
+    prompt = random_tokens(50, VOCABULARY)
+    chunked, after_hit = logits_in_company(family.model, prompt, hit=33)
+    assert_same(chunked, alone)
+    assert_same(after_hit, alone[33:])
 
 
 @pytest.mark.parametrize(("name", "largest"), [("int8wo", 0.1), ("int4wo-32", 0.7)])

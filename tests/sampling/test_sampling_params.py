@@ -13,8 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sglang.srt.sampling.sampling_params import (
-    GRAMMAR_KINDS,
+from sglang.srt.sampling.sampling_fields import (
     MAX_CUSTOM_PARAMS,
     MAX_GRAMMAR_CHARS,
     MAX_LOGIT_BIAS_ENTRIES,
@@ -23,9 +22,9 @@ from sglang.srt.sampling.sampling_params import (
     MAX_STOP_TOKEN_IDS,
     MAX_TEMPERATURE,
     MAX_TOKENS,
-    SamplingParams,
     SamplingParamsError,
 )
+from sglang.srt.sampling.sampling_params import GRAMMAR_KINDS, SamplingParams
 
 VOCAB_SIZE = 1000
 
@@ -362,20 +361,6 @@ def test_parameters_have_to_be_an_object(raw: Any) -> None:
 )
 def test_messages_stay_short_whatever_the_value(value: object) -> None:
     assert len(refusal({"n": value})) < 300
-
-
-def test_what_the_request_gives_wins_over_the_defaults() -> None:
-    defaults = {"temperature": 0.6, "top_p": 0.9}
-    params = parse({"temperature": 0.2, "top_p": None}, defaults=defaults)
-    assert (params.temperature, params.top_p) == (0.2, 0.9)
-
-
-def test_defaults_are_checked_too() -> None:
-    assert refusal({}, defaults={"top_p": 5}).startswith("top_p must be")
-
-
-def test_defaults_take_part_in_combinations() -> None:
-    assert "max_new_tokens (10)" in refusal({"min_new_tokens": 20}, defaults={"max_new_tokens": 10})
 
 
 def test_requests_do_not_share_lists() -> None:

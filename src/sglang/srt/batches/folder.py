@@ -183,6 +183,7 @@ def is_storage(root: Path) -> bool:
 
 
 def write_all(handle: int, data: bytes) -> None:
+    """Write all of ``data``. Raises OSError."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(handle, rest) :]
@@ -198,10 +199,12 @@ def _disappeared(file_id: str) -> Damaged:
 
 
 def disk_full() -> RequestError:
+    """507: nothing more can be written."""
     return RequestError("the disk of the storage folder is full", status=507, code="disk_full")
 
 
 def over_quota(quota: int) -> RequestError:
+    """413: ``quota`` is in bytes."""
     return RequestError(
         f"the files of this server would take more than {quota} bytes (file_storage_quota); "
         "delete some",
@@ -212,6 +215,7 @@ def over_quota(quota: int) -> RequestError:
 
 
 def unavailable(message: str) -> RequestError:
+    """503: the storage cannot be used."""
     return RequestError(message, status=503, code="storage_unavailable")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sglang.srt.configs.errors import ModelLoadError
 from sglang.srt.configs.json_file import read_json_object
 
-_ANSWERED_BY: dict[str, tuple[str, ...]] = {
+STORED_METHODS: dict[str, tuple[str, ...]] = {
     "awq": ("awq",),
     "awq_marlin": ("awq",),
     "gptq": ("gptq",),
@@ -76,7 +76,7 @@ def quantization_to_do(asked: str | None, stored: StoredQuantization | None) -> 
 
     Raises ValueError if it describes them wrongly.
     """
-    if asked is None or asked not in _ANSWERED_BY:
+    if asked is None or asked not in STORED_METHODS:
         return asked
     if stored is None:
         advice = (
@@ -86,7 +86,7 @@ def quantization_to_do(asked: str | None, stored: StoredQuantization | None) -> 
             else ""
         )
         raise ValueError(f"quantization is {asked!r}, but the checkpoint is not quantized{advice}")
-    if stored.method not in _ANSWERED_BY[asked]:
+    if stored.method not in STORED_METHODS[asked]:
         raise ValueError(
             f"quantization is {asked!r}, but the checkpoint's own is {stored.method!r}; the "
             "option can be left away"

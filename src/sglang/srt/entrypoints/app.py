@@ -20,7 +20,9 @@ from sglang.srt.entrypoints.openai.batch_lines import start_batches
 from sglang.srt.entrypoints.openapi.document import PATH, DocumentRoute
 from sglang.srt.entrypoints.origin_check import OriginCheck
 from sglang.srt.entrypoints.paths import RootPath
-from sglang.srt.entrypoints.routes import INFO_ROUTES, PROBES, ROUTES, Handler, Route
+from sglang.srt.entrypoints.route import Handler, Route
+from sglang.srt.entrypoints.routes import ROUTES
+from sglang.srt.entrypoints.server_routes import INFO_ROUTES, PROBES
 from sglang.srt.entrypoints.sse import ClientGone
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.entrypoints.telemetry import REQUEST_ID_HEADER, ROUTE, Telemetry

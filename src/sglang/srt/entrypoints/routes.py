@@ -1,36 +1,17 @@
-"""Every route in a table: who may use it, what it takes, and what it answers.
+"""The routes for requests in a table: who may use each, what it takes, and what it answers.
 
-The application and its OpenAPI document are both made of it.
+The application and its OpenAPI document are both made of it, and of ``server_routes``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-
-from starlette.requests import Request
-from starlette.responses import Response
-
-from sglang.srt.entrypoints import (
-    embedding,
-    native,
-    parsing,
-    probes,
-    profile,
-    sessions,
-    tokenization,
-    weights,
-)
+from sglang.srt.entrypoints import embedding, native, parsing, sessions, tokenization
 from sglang.srt.entrypoints.anthropic import protocol as messages_protocol
 from sglang.srt.entrypoints.anthropic.routes import count_tokens, create_message
-from sglang.srt.entrypoints.auth import Access
-from sglang.srt.entrypoints.lifecycle import Lifecycle
-from sglang.srt.entrypoints.metrics_page import metrics_page
 from sglang.srt.entrypoints.openai import (
     batches,
     embeddings,
     files,
-    models,
     protocol,
     responses,
     responses_protocol,
@@ -41,31 +22,8 @@ from sglang.srt.entrypoints.openai.completions import completions
 from sglang.srt.entrypoints.openai.extra_fields import EXTRA_FIELDS
 from sglang.srt.entrypoints.openapi import answers, openai_answers
 from sglang.srt.entrypoints.openapi.spec import Body, Spec
-from sglang.srt.entrypoints.state import ServerState
+from sglang.srt.entrypoints.route import Route
 from sglang.srt.managers.io_struct import GenerateReqInput
-
-Handler = Callable[[ServerState, Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """A path, its methods, and what happens there."""
-
-    path: str
-    methods: tuple[str, ...]
-    handler: Handler
-    spec: Spec
-    access: Access = Access.USER
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A route that is there before the model is."""
-
-    path: str
-    handler: Callable[[Lifecycle, Request], Awaitable[Response]]
-    spec: Spec
-
 
 _GET = ("GET",)
 _POST = ("POST",)
@@ -73,7 +31,7 @@ _DELETE = ("DELETE",)
 _POST_PUT = ("POST", "PUT")
 
 _OPENAI, _RESPONSES, _STORED = "OpenAI", "Responses", "Files and batches"
-_ANTHROPIC, _NATIVE, _SERVER = "Anthropic", "Native", "Server"
+_ANTHROPIC, _NATIVE = "Anthropic", "Native"
 
 _CHAT = Spec(
     tag=_OPENAI,
@@ -139,13 +97,6 @@ _ENCODE = Spec(
 )
 _FILE = Spec(tag=_STORED, answer=openai_answers.File, errors=(404,))
 _BATCH = Spec(tag=_STORED, answer=openai_answers.BatchObject, errors=(404, 409))
-_INFO = Spec(tag=_SERVER, answer=answers.ServerInfo)
-_UPDATE = Spec(
-    tag=_SERVER,
-    body=Body(weights.UpdateWeightsBody),
-    answer=answers.Updated,
-    more={400: answers.Updated},
-)
 
 ROUTES = (
     Route(
@@ -324,88 +275,3 @@ ROUTES = (
     ),
 )
 """Requests proper; a server that is about to end refuses them."""
-
-INFO_ROUTES = (
-    Route(
-        "/v1/models",
-        _GET,
-        models.list_models,
-        Spec(tag=_OPENAI, answer=openai_answers.ModelList),
-    ),
-    # A model's name may be a path.
-    Route(
-        "/v1/models/{model:path}",
-        _GET,
-        models.get_model,
-        Spec(tag=_OPENAI, answer=openai_answers.Model, errors=(404,)),
-    ),
-    Route(
-        "/metrics",
-        _GET,
-        metrics_page,
-        Spec(tag=_SERVER, answer=str, media_type="text/plain", errors=(404,)),
-    ),
-    Route("/get_model_info", _GET, native.model_info, Spec(tag=_SERVER, answer=answers.ModelInfo)),
-    Route("/get_server_info", _GET, native.server_info, _INFO),
-    # Deprecated; /get_server_info merges them.
-    Route("/get_server_args", _GET, native.server_info, _INFO),
-    Route("/get_memory_pool_size", _GET, native.server_info, _INFO),
-    Route("/get_max_total_num_tokens", _GET, native.server_info, _INFO),
-    Route(
-        "/flush_cache",
-        ("GET", "POST"),
-        native.flush_cache,
-        Spec(tag=_SERVER, answer=str, media_type="text/plain"),
-        Access.OPERATOR,
-    ),
-    Route(
-        "/abort_request",
-        _POST,
-        native.abort_request,
-        Spec(tag=_SERVER, body=Body(native.AbortBody), answer=answers.Aborted),
-        Access.OPERATOR,
-    ),
-    # What changes what the server runs, or writes where it can.
-    Route(
-        "/update_weights_from_disk",
-        _POST,
-        weights.update_weights_from_disk,
-        _UPDATE,
-        Access.DANGEROUS,
-    ),
-    Route("/update_weights", _POST, weights.update_weights_from_disk, _UPDATE, Access.DANGEROUS),
-    Route(
-        "/start_profile",
-        _POST,
-        profile.start_profile,
-        Spec(
-            tag=_SERVER,
-            body=Body(profile.StartProfileBody, is_optional=True),
-            answer=str,
-            media_type="text/plain",
-        ),
-        Access.DANGEROUS,
-    ),
-    Route(
-        "/stop_profile",
-        _POST,
-        profile.stop_profile,
-        Spec(
-            tag=_SERVER,
-            body=Body(profile.StopProfileBody, is_optional=True),
-            answer=str,
-            media_type="text/plain",
-        ),
-        Access.DANGEROUS,
-    ),
-)
-"""What there is to know and to steer; it works to the end."""
-
-_STATE = Spec(tag=_SERVER, answer=answers.State, more={503: answers.State})
-
-PROBES = (
-    Probe("/health", probes.health, Spec(tag=_SERVER, more={503: answers.State})),
-    Probe("/ready", probes.ready, _STATE),
-    Probe("/live", probes.live, _STATE),
-    Probe("/health_generate", probes.health_generate, Spec(tag=_SERVER, more={503: answers.State})),
-)

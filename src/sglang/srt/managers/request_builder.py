@@ -23,11 +23,8 @@ from sglang.srt.managers.request_batch import PromptBatch, PromptInput, normaliz
 from sglang.srt.managers.request_state import RequestGroup, SequenceState
 from sglang.srt.managers.sessions import Sessions, Turn
 from sglang.srt.sampling.reasoning_span import ReasoningSpan
-from sglang.srt.sampling.sampling_params import (
-    GRAMMAR_KINDS,
-    SamplingParams,
-    SamplingParamsError,
-)
+from sglang.srt.sampling.sampling_fields import SamplingParamsError
+from sglang.srt.sampling.sampling_params import GRAMMAR_KINDS, SamplingParams
 from sglang.srt.tokenizer.detokenizer import IncrementalDetokenizer, StopChecker
 
 if TYPE_CHECKING:

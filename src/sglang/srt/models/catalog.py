@@ -13,6 +13,8 @@ from sglang.srt.configs.model_config import ModelConfig
 from sglang.srt.models.plugins import find_plugins, source_of
 from sglang.srt.models.registry import ModelRegistry, pooled_task
 
+logger = logging.getLogger(__name__)
+
 Status = Literal["page", "plug-in", "registered", "transformers", "refused"]
 Task = Literal["generation", "embedding", "scores"]
 
@@ -51,18 +53,19 @@ def own_models() -> Iterator[Listed]:
     """What sglang, installed packages and this process offer. Imports neither torch nor a page."""
     plugins, registered = find_plugins(), ModelRegistry.models.external()
     for name in ModelRegistry.supported():
+        status: Status = "page"
         if name in registered:
             status, source = "registered", registered[name].__module__
         elif name in plugins:
             status, source = "plug-in", source_of(plugins[name])
         else:
-            status, source = "page", ModelRegistry.page_of(name)
+            source = ModelRegistry.page_of(name)
         pooled = pooled_task(name)
         if pooled is not None:
             tasks: tuple[Task, ...] = (pooled,)
         else:
             tasks = ("generation", "embedding") if status == "page" else ("generation",)
-        yield Listed(name, status, tasks, source)  # type: ignore[arg-type]
+        yield Listed(name, status, tasks, source)
 
 
 def transformers_models() -> Iterator[Listed]:
@@ -71,10 +74,7 @@ def transformers_models() -> Iterator[Listed]:
     Imports all of transformers' causal language models.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    from transformers.utils.logging import get_verbosity, set_verbosity
 
-    verbosity = get_verbosity()
-    set_verbosity(logging.CRITICAL)  # some default configurations warn of themselves
     seen = set(ModelRegistry.supported())
     for model_type, names in sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()):
         name = names if isinstance(names, str) else names[0]
@@ -86,12 +86,12 @@ def transformers_models() -> Iterator[Listed]:
             yield Listed(name, "refused", (), reason)
         else:
             yield Listed(name, "transformers", ("generation",), model_type)
-    set_verbosity(verbosity)
 
 
 def _refusal(name: str) -> str:
     """Why a class of transformers cannot be served; empty if it can, as far as it tells."""
     import transformers
+    from transformers.utils.logging import get_verbosity, set_verbosity
 
     from sglang.srt.models.transformers_class import check_class, check_config
 
@@ -100,12 +100,16 @@ def _refusal(name: str) -> str:
         check_class(model_class)
     except (ModelLoadError, ImportError, AttributeError) as error:
         return str(error)
+    verbosity = get_verbosity()
+    set_verbosity(logging.CRITICAL)  # some default configurations warn of themselves
     try:
         check_config(model_class.config_class())
     except ModelLoadError as error:
         return str(error)
     except Exception:  # there is no default configuration that this class accepts
-        return ""
+        logger.debug("%s has no default configuration", name, exc_info=True)
+    finally:
+        set_verbosity(verbosity)
     return ""
 
 
@@ -117,7 +121,8 @@ def judge(config: ModelConfig) -> Verdict:
     from sglang.srt.model_loader.quantized_checkpoint import as_plain
     from sglang.srt.models.load import TORCH_DTYPES
 
-    dtype, status, reason, kv_bytes = TORCH_DTYPES[config.dtype], "refused", "", None
+    dtype, reason, kv_bytes = TORCH_DTYPES[config.dtype], "", None
+    status: Status = "refused"
     try:
         status, model_class = _who_runs(config)
         kv_bytes = _kv_bytes(model_class, config, dtype)
@@ -134,7 +139,7 @@ def judge(config: ModelConfig) -> Verdict:
     stored = config.stored_quantization
     return Verdict(
         architecture=config.architectures[0],
-        status=status,  # type: ignore[arg-type]
+        status=status,
         reason=reason,
         task=_task(config),
         dtype=config.dtype,

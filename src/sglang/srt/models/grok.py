@@ -12,6 +12,7 @@ from sglang.srt.model_loader.weights import WeightReader
 from sglang.srt.models.decoder import Decoder
 from sglang.srt.models.decoder_config import DecoderConfig, optional_float, parse_decoder
 from sglang.srt.models.decoder_weights import DecoderNames
+from sglang.srt.models.mixtral import MixtralForCausalLM
 from sglang.srt.models.moe_config import MoEConfig, expert_count
 from sglang.srt.models.moe_weights import MoENames
 
@@ -20,12 +21,6 @@ _NORMS = DecoderNames(
     attention_out_norm="post_attn_norm",
     mlp_norm="pre_moe_norm",
     mlp_out_norm="post_moe_norm",
-)
-_MIXTRAL_LIKE = MoENames(
-    router="block_sparse_moe.gate",
-    gate="block_sparse_moe.experts.{}.w1",
-    up="block_sparse_moe.experts.{}.w3",
-    down="block_sparse_moe.experts.{}.w2",
 )
 _XAI_LIKE = MoENames(
     router="moe_block.gate",
@@ -42,7 +37,7 @@ class Grok1ForCausalLM(Decoder):
     Files were converted from xAI's under two sets of names; both are read.
     """
 
-    names = replace(_NORMS, moe=(_MIXTRAL_LIKE, _XAI_LIKE))
+    names = replace(_NORMS, moe=(MixtralForCausalLM.names.moe[0], _XAI_LIKE))
 
     @classmethod
     def checkpoint_names(cls, reader: WeightReader) -> DecoderNames:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sglang.srt.entrypoints.errors import from_validation_error
 from sglang.srt.entrypoints.openai.extra_fields import split_fields
 from sglang.srt.managers.errors import NotImplementedYetError
-from sglang.srt.sampling.sampling_params import MAX_TOKENS
+from sglang.srt.sampling.sampling_fields import MAX_TOKENS
 
 HARMLESS = frozenset({"cache_control", "diagnostics", "service_tier", "user_profile_id"})
 """Accepted and without effect. Prefixes are cached without being told to."""

@@ -19,11 +19,8 @@ from sglang.srt.entrypoints.openai.reasoning_usage import count_tokens
 from sglang.srt.entrypoints.state import ServerState
 from sglang.srt.managers.errors import RequestError
 from sglang.srt.managers.io_struct import GenerateReqInput
-from sglang.srt.sampling.sampling_params import (
-    GRAMMAR_KINDS,
-    SamplingParams,
-    SamplingParamsError,
-)
+from sglang.srt.sampling.sampling_fields import SamplingParamsError
+from sglang.srt.sampling.sampling_params import GRAMMAR_KINDS, SamplingParams
 from sglang.srt.tokenizer.messages import normalize_messages
 from sglang.srt.tokenizer.tokenizer import NO_TEMPLATE, Tokenizer
 

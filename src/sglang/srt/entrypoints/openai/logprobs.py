@@ -46,10 +46,6 @@ class CompletionLogprobs:
         self._done = 0
         """Output tokens already handed out."""
 
-    def skip_text(self, length: int) -> None:
-        """``length`` characters of the text come before the next token and have no logprobs."""
-        self._offset += length
-
     def take(self, prompt: TokenLogprobs | None, output: TokenLogprobs | None) -> dict[str, Any]:
         """The lists for ``prompt`` (once) and for the output tokens not handed out yet."""
         lists: dict[str, list[Any]] = {

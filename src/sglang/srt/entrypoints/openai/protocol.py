@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sglang.srt.entrypoints.errors import from_validation_error
 from sglang.srt.entrypoints.openai.response_format import GRAMMAR_FIELDS, grammar_params
 from sglang.srt.managers.errors import NotImplementedYetError, RequestError
-from sglang.srt.sampling.sampling_params import MAX_N, MAX_TOKENS
+from sglang.srt.sampling.sampling_fields import MAX_N, MAX_TOKENS
 
 MAX_TOP_LOGPROBS = 20
 MAX_MESSAGES = 16384

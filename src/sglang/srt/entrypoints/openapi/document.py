@@ -15,7 +15,8 @@ from sglang.srt.entrypoints.openai.protocol import MAX_MESSAGES
 from sglang.srt.entrypoints.openapi.operations import operation
 from sglang.srt.entrypoints.openapi.schemas import Schemas, sampling_object
 from sglang.srt.entrypoints.openapi.spec import Schema, Spec
-from sglang.srt.entrypoints.routes import INFO_ROUTES, PROBES, ROUTES
+from sglang.srt.entrypoints.routes import ROUTES
+from sglang.srt.entrypoints.server_routes import INFO_ROUTES, PROBES
 
 PATH = "/openapi.json"
 
