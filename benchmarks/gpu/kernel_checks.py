@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 
 import torch
+from cases import TINY, Case, Sizes, attend, make_cache, make_meta, query_pairs, randn
+from mixture_cases import experts, latent
 from report import Report, Row
 from timing import Budget, seconds
 
+from sglang.srt.kernels.attention_variant import AttentionVariant, alibi_slopes
 from sglang.srt.kernels.interface import Kernels
-from sglang.srt.kernels.kv_cache import KVCache, bytes_per_head, write_kv
+from sglang.srt.kernels.kv_cache import bytes_per_head
 from sglang.srt.kernels.quantization import WeightScheme, quantize_weight
 from sglang.srt.kernels.reference import ReferenceKernels
-from sglang.srt.model_executor.forward_batch import AttentionMeta
 
 SECTION = "Kernels against their references"
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 2e-2}
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large the cases are."""
-
-    tokens: int = 4096
-    hidden: int = 4096
-    inner: int = 14336
-    vocab: int = 128256
-    kv_len: int = 4096
-    batch: int = 64
-
-
-TINY = Sizes(tokens=5, hidden=64, inner=96, vocab=500, kv_len=70, batch=2)
-
-
-@dataclass(frozen=True)
-class Case:
-    """``run`` gives the results of some kernels, all of which are compared."""
-
-    name: str
-    run: Callable[[Kernels], list[torch.Tensor]]
-    bytes_moved: float = 0.0
-    operations: float = 0.0
-    tolerance: float = 1.0
-    """A multiple of the usual one."""
-
-
-def randn(*shape: int, device: str, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
-    return torch.randn(*shape, device=device).to(dtype)
 
 
 def rowwise(s: Sizes, device: str) -> Iterator[Case]:
@@ -107,33 +77,16 @@ def logits(s: Sizes, device: str) -> Iterator[Case]:
     yield Case(f"mask_tokens [{s.batch}, {s.vocab}]", mask)
 
 
-def make_cache(slots: int, heads: int, dim: int, dtype: torch.dtype, device: str) -> KVCache:
-    k, v = (torch.zeros(slots, heads, dim, device=device).to(dtype) for _ in range(2))
-    scales = (torch.zeros(slots, heads, device=device) for _ in range(2))
-    cache = KVCache(k, v, *scales) if dtype == torch.int8 else KVCache(k, v)
-    step = 1 << 16
-    for start in range(0, slots, step):
-        rows = torch.arange(start, min(start + step, slots), device=device)
-        new_k, new_v = (torch.randn(len(rows), heads, dim, device=device) for _ in range(2))
-        write_kv(cache, rows, new_k, new_v)
-    return cache
-
-
-def make_meta(q_lens: list[int], kv_lens: list[int], device: str) -> AttentionMeta:
-    """Sequences whose slots are scattered over a pool of ``sum(kv_lens)``."""
-    slots = torch.randperm(sum(kv_lens), device=device).int()
-    starts = torch.tensor([0, *kv_lens[:-1]], device=device).cumsum(0)
-    indptr = torch.tensor([0, *q_lens], device=device).cumsum(0).int()
-    lengths = torch.tensor(kv_lens, dtype=torch.int32, device=device)
-    return AttentionMeta(indptr, slots, starts, lengths, max(q_lens), max(kv_lens))
-
-
 def attention(s: Sizes, device: str) -> Iterator[Case]:
     """Decode, extend and both, over caches of every type."""
     n, b, bf16 = s.kv_len, s.batch, torch.bfloat16
     long, many = ([1], [2 * n]), ([1] * b, [n] * b)
     prompt, chunk = ([n], [n]), ([n // 2], [2 * n])
     mixed = ([1] * (b // 2) + [n // 2], [n // 2] * (b // 2) + [n])
+    tiny = s is TINY
+    sunk = AttentionVariant(sinks=torch.randn(4 if tiny else 64, device=device))
+    sloped = AttentionVariant(slopes=alibi_slopes(4 if tiny else 32).to(device))
+    chunked = AttentionVariant(chunk=n // 3)
     cases = [
         ("decode, one long", long, 32, 8, 128, bf16, bf16, {}),
         ("decode, many", many, 32, 8, 128, bf16, bf16, {}),
@@ -147,45 +100,28 @@ def attention(s: Sizes, device: str) -> Iterator[Case]:
         ("extend, heads of 96, soft cap", prompt, 16, 16, 96, bf16, bf16, {"softcap": 30.0}),
         ("mixed batch", mixed, 32, 8, 128, bf16, bf16, {}),
         ("mixed batch, fp8 cache", mixed, 32, 8, 128, bf16, torch.float8_e5m2, {}),
+        ("decode, sinks and window", many, 64, 8, 64, bf16, bf16, {"window": 128, "variant": sunk}),
+        ("mixed batch, sinks", mixed, 64, 8, 64, bf16, bf16, {"variant": sunk}),
+        ("extend, slopes", prompt, 32, 32, 128, bf16, bf16, {"variant": sloped}),
+        ("mixed batch, chunks", mixed, 32, 8, 128, bf16, bf16, {"variant": chunked}),
         ("mixed batch, float32", ([1, 9], [n // 4, n // 4]), 8, 2, 64, torch.float32,
          torch.float32, {}),
     ]  # fmt: skip
     for name, (q_lens, kv_lens), heads, kv_heads, dim, dtype, kv_dtype, options in cases:
-        if s is TINY:
+        if tiny:
             heads, kv_heads = 4, 2
         cache = make_cache(sum(kv_lens), kv_heads, dim, kv_dtype, device)
         q = randn(sum(q_lens), heads, dim, device=device, dtype=dtype)
-        settings = {"scale": dim**-0.5, "window": 0, "softcap": 0.0, **options}
         meta = make_meta(q_lens, kv_lens, device)
         read = 2 * kv_heads * bytes_per_head(dim, kv_dtype) * sum(kv_lens)
-        # A query of n in a sequence of kv sees (kv - n) + (n + 1) / 2 keys on average.
-        pairs = sum(n * (kv - n) + n * (n + 1) / 2 for n, kv in zip(q_lens, kv_lens, strict=True))
+        pairs = query_pairs(q_lens, kv_lens)
         decodes = max(q_lens) == 1
         yield Case(
             f"attention: {name}",
-            partial(_attend, q, cache, meta, settings),
+            partial(attend, q, cache, meta, options),
             read if decodes and not options else 0.0,
             4 * pairs * heads * dim if not decodes else 0.0,
         )
-
-
-def _attend(
-    q: torch.Tensor,
-    cache: KVCache,
-    meta: AttentionMeta,
-    settings: dict[str, float],
-    kernels: Kernels,
-) -> list[torch.Tensor]:
-    return [
-        kernels.attention(
-            q,
-            cache,
-            meta,
-            scale=settings["scale"],
-            window=int(settings["window"]),
-            softcap=settings["softcap"],
-        )
-    ]
 
 
 def rope(s: Sizes, device: str) -> Iterator[Case]:
@@ -237,7 +173,7 @@ def linear(s: Sizes, device: str) -> Iterator[Case]:
             )
 
 
-GROUPS = (rowwise, logits, rope, attention, linear)
+GROUPS = (rowwise, logits, rope, attention, linear, latent, experts)
 
 
 def check_kernels(

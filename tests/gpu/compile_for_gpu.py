@@ -11,6 +11,8 @@ many matrix instructions its code has. Registers that do not fit are seen with
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +21,10 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from sglang.srt.kernels import TritonSettings
+from sglang.srt.kernels.interface import Activation, PackedExperts
+from sglang.srt.kernels.kv_cache import latent_cache
 from sglang.srt.kernels.quantization import WeightScheme, quantize_weight
+from sglang.srt.kernels.routing import Routing
 from sglang.srt.kernels.triton.kernels import TritonKernels
 from sglang.srt.kernels.triton.sampling import draw_tokens
 from sglang.srt.sampling.sampling_batch import DrawGroup, Route
@@ -71,6 +76,8 @@ def call_all(kernels: TritonKernels, *, everything: bool) -> None:
     bits = torch.zeros(2, 4008, dtype=torch.int32)
     kernels.mask_tokens(torch.randn(2, 128256), torch.tensor([0, 1]), bits)
     attend(kernels, 128, 32, 8, bf16, bf16)
+    attend_latent(kernels, 16, bf16, bf16, q_lens=[1, 1])
+    mix(kernels, 5, 128, 8, bf16)
     draw(128256, top_k=True, top_p=True)
     schemes = [WeightScheme(8), WeightScheme(4, 128)]
     if everything:
@@ -87,6 +94,21 @@ def call_all(kernels: TritonKernels, *, everything: bool) -> None:
         for dim, heads, kv_heads in ((64, 32, 8), (256, 16, 8), (96, 32, 32), (128, 7, 1)):
             for kv_dtype in (bf16, torch.int8, *fp8):
                 attend(kernels, dim, heads, kv_heads, bf16, kv_dtype)
+        attend_latent(kernels, 16, bf16, bf16)
+        for kv_dtype in (bf16, torch.int8, *fp8):
+            attend_latent(kernels, 128, bf16, kv_dtype)
+        attend_latent(kernels, 16, torch.float32, torch.float32)
+        for tokens in (40, 100, 300):
+            mix(kernels, tokens, 8, 2, bf16, biased=True, kind="clamped_swiglu", limit=7.0)
+            mix(kernels, tokens, 8, 2, bf16, scale_input=True)
+        mix(kernels, 5, 8, 2, torch.float32)
+        kernels.clamped_swiglu(x, 7.0)
+        kernels.scale_rows(x, torch.arange(64, dtype=torch.int32), torch.ones(64))
+        kernels.add_gated(x, torch.ones(64, 1), x.clone())
+        routings = [Routing(8, "sigmoid", num_groups=8, top_groups=4, group_score="best_two")]
+        routings += [Routing(6, renormalize=True), Routing(2, "sparsemixer", jitter=0.1)]
+        for routing in routings:
+            kernels.route(torch.randn(3, 256), torch.zeros(256), routing)
         attend(kernels, 64, 8, 8, torch.float32, torch.float32)
         attend(kernels, 128, 8, 2, bf16, bf16, window=64)
         attend(kernels, 128, 8, 2, bf16, bf16, softcap=30.0)
@@ -143,6 +165,58 @@ def attend(
         norm_eps=1e-5,
         interleaved=False,
     )
+
+
+def attend_latent(
+    kernels: TritonKernels,
+    heads: int,
+    dtype: torch.dtype,
+    kv_dtype: torch.dtype,
+    q_lens: Sequence[int] = (1, 100),
+) -> None:
+    """With the sizes of DeepSeek-V2 and V3."""
+    case = make_case(
+        list(q_lens), [1000, 300], dtype=dtype, kv_dtype=kv_dtype, num_kv_heads=1, head_dim=576
+    )
+    cache = latent_cache(case.cache.k, 512, case.cache.k_scale)
+    q = torch.randn(sum(q_lens), heads, 576).to(dtype)
+    replace(case, q=q, cache=cache).run(kernels)
+    kernels.rope_and_write_latent(
+        torch.randn(5, heads * 192).to(dtype),
+        torch.randn(5, 576).to(dtype),
+        torch.arange(5, dtype=torch.int32),
+        torch.randn(50, 64),
+        cache,
+        torch.arange(5, dtype=torch.int32),
+        num_heads=heads,
+        norm=torch.ones(512),
+        norm_eps=1e-6,
+        interleaved=True,
+    )
+
+
+def mix(
+    kernels: TritonKernels,
+    tokens: int,
+    num_experts: int,
+    top_k: int,
+    dtype: torch.dtype,
+    *,
+    biased: bool = False,
+    kind: Activation = "silu",
+    **options: Any,
+) -> None:
+    """A mixture of small experts."""
+
+    def pack(*shape: int) -> PackedExperts:
+        bias = torch.zeros(num_experts, shape[0], dtype=dtype) if biased else None
+        return kernels.pack_experts(
+            [torch.zeros(shape, dtype=dtype)] * num_experts, num_experts, bias
+        )
+
+    chosen = kernels.route(torch.randn(tokens, num_experts), None, Routing(top_k))
+    x = torch.randn(tokens, 256).to(dtype)
+    kernels.expert_mlp(x, *chosen, pack(256, 256), pack(256, 128), kind=kind, **options)
 
 
 def main(capability: int, *, everything: bool) -> None:

@@ -37,7 +37,7 @@ def compiled(tmp_path: Path, *, capability: int, everything: bool) -> list[str]:
 
 def test_for_hopper(tmp_path: Path) -> None:
     names = compiled(tmp_path, capability=90, everything=False)
-    assert {"attend_tile", "join_parts", "_rope_and_write", "_norm", "_activate"} <= set(names)
+    assert {"attend_tile", "join_parts", "_rope_and_write", "_norm", "_multiply"} <= set(names)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from sglang.srt.managers.engine_setup import Engine, build_engine
 from sglang.srt.server_args import ServerArgs
 from tests.engine.test_equality import message, run, tokens
 from tests.gpu.triton_kernels import DEVICE
+from tests.models.family_helpers import make_family
+from tests.models.mla_cases import MLA_CASES
 from tests.models.model_helpers import make_tiny_checkpoint
 
 LENGTHS = [3, 17, 6]
@@ -24,6 +27,14 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return make_tiny_checkpoint(
         tmp_path_factory.mktemp("model"), request.param, num_hidden_layers=2
     )
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DeepSeek-V3: latent attention, experts in groups, and one that all tokens share."""
+    folder, case = tmp_path_factory.mktemp("mixture"), MLA_CASES["deepseek-v3"]
+    make_family(folder, replace(case, config={**case.config, "num_hidden_layers": 2}))
+    return folder
 
 
 def answers(folder: Path, backend: str, **options: Any) -> list[list[int]]:
@@ -61,6 +72,10 @@ def make_engine(folder: Path, backend: str, **options: Any) -> Engine:
 def test_served_in_chunks_and_batches(checkpoint: Path) -> None:
     expected = answers(checkpoint, "torch_native")
     assert answers(checkpoint, "triton", chunked_prefill_size=8) == expected
+
+
+def test_a_mixture_with_latent_attention(mixture: Path) -> None:
+    assert answers(mixture, "triton") == answers(mixture, "torch_native")
 
 
 def test_a_cpu_is_refused_outside_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:

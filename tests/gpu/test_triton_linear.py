@@ -72,6 +72,15 @@ def test_weights_of_4_bit_floats_are_the_reference_s() -> None:
     assert torch.equal(found, REFERENCE.linear(x, REFERENCE.pack_linear(weight)))
 
 
+def test_weights_with_zero_points_are_the_reference_s() -> None:
+    plain = quantize_weight(randn(8, 64), WeightScheme(4, 32))
+    scheme = WeightScheme(4, 32, zeros=True)
+    weight = QuantizedWeight(plain.codes, plain.scales, scheme, torch.ones_like(plain.scales))
+    x = randn(3, 64)
+    found = TRITON.linear(x, TRITON.pack_linear(weight))
+    assert torch.equal(found, REFERENCE.linear(x, REFERENCE.pack_linear(weight)))
+
+
 def test_x_of_another_width_is_refused() -> None:
     packed = TRITON.pack_linear(quantize_weight(randn(8, 64), INTEGERS))
     with pytest.raises(ValueError, match=r"x must be \[T, 64\]"):

@@ -62,6 +62,32 @@ def test_activations(dtype: torch.dtype, width: int) -> None:
         close(TRITON.gelu(x, exact=exact), REFERENCE.gelu(x, exact=exact))
 
 
+@every_dtype
+def test_clamped_swiglu(dtype: torch.dtype) -> None:
+    x = 3 * randn(4, 2 * 31 + 3, dtype=dtype)[:, 1:-2]
+    x[0, 5] = x[1, 40] = torch.nan
+    close(TRITON.clamped_swiglu(x, 1.5), REFERENCE.clamped_swiglu(x, 1.5))
+
+
+@every_dtype
+@pytest.mark.parametrize("width", [3, 1025])
+def test_rows_are_scaled_and_added(dtype: torch.dtype, width: int) -> None:
+    positions, table = torch.tensor([2, 0, 7], dtype=torch.int32, device=DEVICE), randn(8)
+    gate, x = randn(3, 1, seed=3), randn(3, width, dtype=dtype, seed=2)
+    results = []
+    for kernels in (TRITON, REFERENCE):
+        wide = randn(3, width + 4, dtype=dtype)
+        kernels.scale_rows(wide[:, 1:-3], positions, table)
+        kernels.add_gated(x, gate, wide[:, 1:-3])
+        results.append(wide)
+    close(*results)
+
+
+def test_a_gate_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"gate must be contiguous float32 \[3, 1\]"):
+        TRITON.add_gated(randn(3, 5), randn(3), randn(3, 5))
+
+
 def test_activations_of_large_values() -> None:
     gate = torch.tensor([[-1e30, -200.0, -9.0, 0.0, 9.0, 200.0, 1e30, torch.nan]], device=DEVICE)
     x = torch.cat((gate, torch.ones_like(gate)), dim=1)

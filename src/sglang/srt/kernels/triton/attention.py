@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import triton
 
 from sglang.srt.kernels import TritonSettings
 from sglang.srt.kernels.attention_variant import AttentionVariant
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from sglang.srt.model_executor.forward_batch import AttentionMeta
 
 MAX_HEAD_DIM = 256
+MAX_LATENT_DIM, MAX_REST_DIM = 512, 128
+"""Of latent rows: numbers that are values as well, and that are not."""
 LEAST_PART = 128
 """Keys that are not divided among programs."""
 MAX_ROWS = 128
 """Rows of a tile: more do not fit the registers."""
-_MEMORY_FOR_WIDE_TILES = 200 << 10
+_MEMORY_FOR_WIDE_TILES, _MEMORY_FOR_LATENT_TILES = 200 << 10, 160 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,16 @@ class TileShape:
     num_stages: int
 
 
+def heads_of_tile(group: int, dim: int, itemsize: int, shared_memory: int) -> int:
+    """In how many of the ``group`` heads that share a key/value head a program works."""
+    most = _latent_rows(itemsize, shared_memory) if dim > MAX_HEAD_DIM else MAX_ROWS
+    return min(group, most)
+
+
 def decode_shape(group: int, head_dim: int, itemsize: int) -> TileShape:
     """For one query token in ``group`` heads: bound by how fast the cache is read."""
+    if head_dim > MAX_HEAD_DIM:
+        return _latent_shape(group, itemsize)
     row_bytes = block_of(head_dim) * itemsize
     block_n, stages = (64, 3) if row_bytes <= 256 else (32, 2)
     return TileShape(block_of(group, least=16), block_n, 4 if itemsize == 2 else 8, stages)
@@ -51,6 +62,9 @@ def extend_shape(
     ``shared_memory``: bytes that one program can have. Tiles of 16-bit numbers are as large as
     registers allow; float32 goes through ordinary multiplications, where that does not pay.
     """
+    if head_dim > MAX_HEAD_DIM:
+        rows = max(group, min(rows, _latent_rows(itemsize, shared_memory)))
+        return _latent_shape(rows, itemsize)
     wide = block_of(head_dim) > 128
     if itemsize == 4:
         most, block_n, stages = 16 if wide else 32, 32, 1
@@ -62,6 +76,18 @@ def extend_shape(
     wanted = 16 if rows <= 16 else 64 if rows <= 64 else MAX_ROWS
     block_m = max(min(wanted, most), block_of(group, least=16))
     return TileShape(block_m, block_n, 8 if block_m >= 128 or itemsize == 4 else 4, stages)
+
+
+def _latent_rows(itemsize: int, shared_memory: int) -> int:
+    """The most rows of a tile for latent rows: each holds 512 sums."""
+    return 64 if itemsize == 2 and shared_memory >= _MEMORY_FOR_LATENT_TILES else 16
+
+
+def _latent_shape(rows: int, itemsize: int) -> TileShape:
+    if itemsize == 4:
+        return TileShape(16, 16, 8, 1)
+    block_m = 16 if rows <= 16 else 64
+    return TileShape(block_m, 32, 8 if block_m == 64 else 4, 2)
 
 
 class PagedAttention:
@@ -77,16 +103,14 @@ class PagedAttention:
 
     @staticmethod
     def serves(q: torch.Tensor, cache: KVCache, variant: AttentionVariant) -> bool:
-        """Whether these kernels can: no latent rows, and no more than MAX_HEAD_DIM dimensions."""
-        head_dim, num_kv_heads = q.shape[2], cache.k.shape[1]
-        return (
-            variant.sparsity is None
-            and head_dim == cache.v.shape[2]
-            and head_dim <= MAX_HEAD_DIM
-            and q.shape[1] // num_kv_heads <= MAX_ROWS
-            and cache.k.is_contiguous()
-            and cache.v.is_contiguous()
-        )
+        """Whether these kernels can: see the limits above."""
+        head_dim, value_dim = q.shape[2], cache.v.shape[2]
+        if variant.sparsity is not None or not cache.k.is_contiguous():
+            return False
+        if head_dim == value_dim:
+            return head_dim <= MAX_HEAD_DIM and cache.v.is_contiguous()
+        latent = cache.k.shape[1] == 1 and cache.k.data_ptr() == cache.v.data_ptr()
+        return latent and value_dim <= MAX_LATENT_DIM and 0 < head_dim - value_dim <= MAX_REST_DIM
 
     def __call__(
         self,
@@ -110,33 +134,32 @@ class PagedAttention:
             raise ValueError(
                 f"{num_heads} query heads are no multiple of {num_kv_heads} key/value heads"
             )
-        out = torch.empty((tokens, num_heads * head_dim), dtype=q.dtype, device=q.device)
+        out = q.new_empty((tokens, num_heads * cache.v.shape[2]))
         if not tokens:
             return out
-        tile = _Tiles(q, cache, meta, scale, window, softcap, variant)
+        memory = self._settings.shared_memory
+        tile = _Tiles(q, cache, meta, scale, window, softcap, variant, memory)
         # Sequences with one new token are worked on by parts of their keys, others as a whole.
         self._decode(tile, out)
         if meta.max_q_len > 1:
-            rows = meta.max_q_len * tile.group
-            shape = extend_shape(
-                rows, tile.group, head_dim, q.itemsize, self._settings.shared_memory
-            )
-            per_tile = shape.block_m // tile.group
+            rows = meta.max_q_len * tile.heads
+            shape = extend_shape(rows, tile.heads, head_dim, q.itemsize, memory)
+            per_tile = shape.block_m // tile.heads
             count = tokens // per_tile + tile.batch
             tile.launch(out, out, shape, tiles=count, tokens=per_tile, one_tile=False, parts=1)
         return out
 
     def _decode(self, tile: _Tiles, out: torch.Tensor) -> None:
         q, batch, variant = tile.q, tile.batch, tile.variant
-        num_heads, head_dim = q.shape[1:]
-        shape = decode_shape(tile.group, head_dim, q.itemsize)
+        num_heads, value_dim = q.shape[1], tile.cache.v.shape[2]
+        shape = decode_shape(tile.heads, q.shape[2], q.itemsize)
         # Not as many as the longest sequence has: for each number a kernel is compiled.
         parts = self._settings.num_kv_splits if tile.meta.max_kv_len > LEAST_PART else 1
         if parts == 1:
             tile.launch(out, out, shape, tiles=batch, tokens=1, one_tile=True, parts=1)
             return
         dtype = torch.float32 if self._settings.reduce_in_fp32 else q.dtype
-        partial = torch.empty((batch, num_heads, parts, head_dim), dtype=dtype, device=q.device)
+        partial = torch.empty((batch, num_heads, parts, value_dim), dtype=dtype, device=q.device)
         log_sums = torch.empty((batch, num_heads, parts), dtype=torch.float32, device=q.device)
         tile.launch(partial, log_sums, shape, tiles=batch, tokens=1, one_tile=True, parts=parts)
         join_parts[(batch, num_heads)](
@@ -149,7 +172,7 @@ class PagedAttention:
             tile.window,
             variant.chunk,
             num_heads=num_heads,
-            head_dim=head_dim,
+            value_dim=value_dim,
             parts=parts,
             least=LEAST_PART,
             windowed=tile.window > 0,
@@ -157,8 +180,8 @@ class PagedAttention:
             sunk=variant.sinks is not None,
             block_n=shape.block_n,
             block_p=block_of(parts),
-            block_d=block_of(head_dim, least=16),
-            num_warps=1 if head_dim <= 128 else 2,
+            block_d=block_of(value_dim, least=16),
+            num_warps=1 if value_dim <= 128 else 2,
             **FUSED,
         )
 
@@ -174,6 +197,7 @@ class _Tiles:
     window: int
     softcap: float
     variant: AttentionVariant
+    shared_memory: int
 
     @property
     def batch(self) -> int:
@@ -182,6 +206,11 @@ class _Tiles:
     @property
     def group(self) -> int:
         return self.q.shape[1] // self.cache.k.shape[1]
+
+    @property
+    def heads(self) -> int:
+        """Those of ``group`` that a tile has."""
+        return heads_of_tile(self.group, self.q.shape[2], self.q.itemsize, self.shared_memory)
 
     def launch(
         self,
@@ -195,8 +224,10 @@ class _Tiles:
         parts: int,
     ) -> None:
         cache, meta, num_kv_heads = self.cache, self.meta, self.cache.k.shape[1]
-        head_dim, variant = self.q.shape[2], self.variant
-        attend_tile[(tiles, num_kv_heads, parts)](
+        value_dim, variant = cache.v.shape[2], self.variant
+        rest_dim = self.q.shape[2] - value_dim
+        head_tiles = triton.cdiv(self.group, self.heads)
+        attend_tile[(tiles, num_kv_heads * head_tiles, parts)](
             self.q,
             cache.k,
             cache.v,
@@ -218,7 +249,9 @@ class _Tiles:
             variant.chunk,
             num_kv_heads=num_kv_heads,
             group=self.group,
-            head_dim=head_dim,
+            heads=self.heads,
+            value_dim=value_dim,
+            rest_dim=rest_dim,
             tokens=tokens,
             one_tile=one_tile,
             shortest=2,
@@ -232,7 +265,8 @@ class _Tiles:
             scaled=cache.k_scale is not None,
             block_m=shape.block_m,
             block_n=shape.block_n,
-            block_d=block_of(head_dim, least=16),
+            block_d=block_of(value_dim, least=16),
+            block_r=block_of(rest_dim, least=16),
             num_warps=shape.num_warps,
             num_stages=shape.num_stages,
             **FUSED,

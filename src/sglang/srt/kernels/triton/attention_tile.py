@@ -3,6 +3,9 @@
 A tile is some tokens of one sequence in all query heads that share a key/value head: its rows are
 (token, head) pairs, so that what is read of the cache serves them all. Scores are kept in units of
 log2, which is what the hardware exponentiates in.
+
+Of latent rows (see ``kv_cache.latent_cache``) the first ``value_dim`` numbers are read once, as
+keys and as values; the ``rest_dim`` others only add to the scores.
 """
 
 from __future__ import annotations
@@ -70,6 +73,7 @@ def part_of_range(
 @triton.jit
 def _add_keys(
     q_tile: tl.tensor,
+    q_rest: tl.tensor,
     total: tl.tensor,
     weight_sum: tl.tensor,
     peak: tl.tensor,
@@ -93,9 +97,11 @@ def _add_keys(
     sloped: tl.constexpr,
     capped: tl.constexpr,
     scaled: tl.constexpr,
-    head_dim: tl.constexpr,
+    value_dim: tl.constexpr,
+    rest_dim: tl.constexpr,
     block_n: tl.constexpr,
     block_d: tl.constexpr,
+    block_r: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """Go on over the keys [begin, end); not ``masked``: all rows see all of them.
 
@@ -104,7 +110,7 @@ def _add_keys(
     dim = tl.arange(0, block_d)
     for start in range(begin, end, block_n):
         index = start + tl.arange(0, block_n)
-        key_mask, value_mask = (dim < head_dim)[:, None], (dim < head_dim)[None, :]
+        key_mask, value_mask = (dim < value_dim)[:, None], (dim < value_dim)[None, :]
         if masked:
             present = (index >= first_seen) & (index < end)
             slot = tl.load(slots + index, mask=present, other=0).to(tl.int64)
@@ -115,7 +121,18 @@ def _add_keys(
         zeros = tl.zeros([q_tile.shape[0], block_n], dtype=tl.float32)
         if scaled:  # by way of float32, because the interpreter knows no other
             key = key.to(tl.float32)
-        scores = product(q_tile, key.to(q_tile.dtype), zeros)
+        key = key.to(q_tile.dtype)
+        scores = product(q_tile, key, zeros)
+        if rest_dim > 0:
+            beyond = tl.arange(0, block_r)
+            rest_mask = (beyond < rest_dim)[:, None]
+            if masked:
+                rest_mask = rest_mask & present[None, :]
+            place = k + slot[None, :] * kv_stride + (value_dim + beyond)[:, None]
+            rest = tl.load(place, mask=rest_mask, other=0.0)
+            if scaled:
+                rest = rest.to(tl.float32)
+            scores = product(q_rest, rest.to(q_tile.dtype), scores)
         if scaled:
             found = slot * scale_stride
             if masked:
@@ -145,10 +162,14 @@ def _add_keys(
                 weights *= tl.load(v_scale + found, mask=present, other=0.0)[None, :]
             else:
                 weights *= tl.load(v_scale + found)[None, :]
-        value = tl.load(v + slot[:, None] * kv_stride + dim[None, :], mask=value_mask, other=0.0)
-        if scaled:
-            value = value.to(tl.float32)
-        value = value.to(q_tile.dtype)
+        if rest_dim > 0:
+            value = tl.trans(key)
+        else:
+            place = v + slot[:, None] * kv_stride + dim[None, :]
+            value = tl.load(place, mask=value_mask, other=0.0)
+            if scaled:
+                value = value.to(tl.float32)
+            value = value.to(q_tile.dtype)
         total = product(weights.to(value.dtype), value, total * kept[:, None])
         peak = above
     return total, weight_sum, peak
@@ -177,7 +198,9 @@ def attend_tile(
     chunk: int,
     num_kv_heads: tl.constexpr,
     group: tl.constexpr,
-    head_dim: tl.constexpr,
+    heads: tl.constexpr,
+    value_dim: tl.constexpr,
+    rest_dim: tl.constexpr,
     tokens: tl.constexpr,
     one_tile: tl.constexpr,
     shortest: tl.constexpr,
@@ -192,15 +215,19 @@ def attend_tile(
     block_m: tl.constexpr,
     block_n: tl.constexpr,
     block_d: tl.constexpr,
+    block_r: tl.constexpr,
 ) -> None:
-    """Grid: tiles, key/value heads, parts of the keys.
+    """Grid: tiles, key/value heads times tiles for the query heads of one, parts of the keys.
 
-    A tile has ``tokens`` query tokens. ``one_tile``: tile b is sequence b, if that has so many
-    tokens at most; otherwise sequences of fewer than ``shortest`` tokens are left out. With more
-    than one part, ``out`` is [B, Hq, parts, D] and ``log_sums`` [B, Hq, parts] gets log2 of the
-    sums of weights; such tiles are of one token.
+    A tile has ``tokens`` query tokens in ``heads`` of the ``group`` query heads that share a
+    key/value head. ``rest_dim`` > 0: the rows are latent. ``one_tile``: tile b is sequence b, if
+    that has so many tokens at most; otherwise sequences of fewer than ``shortest`` tokens are left
+    out. With more than one part, ``out`` is [B, Hq, parts, D] and ``log_sums`` [B, Hq, parts] gets
+    log2 of the sums of weights; such tiles are of one token.
     """
-    tile, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    tile, part = tl.program_id(0), tl.program_id(2)
+    head_tiles: tl.constexpr = (group + heads - 1) // heads
+    kv_head, head_tile = tl.program_id(1) // head_tiles, tl.program_id(1) % head_tiles
     if one_tile:
         sequence, tile = tile, tile * 0
     else:
@@ -214,8 +241,9 @@ def attend_tile(
         return
     length = tl.load(kv_len + sequence)
     row = tl.arange(0, block_m)
-    token, head = tile * tokens + row // group, kv_head * group + row % group
-    valid = (row < tokens * group) & (token < count)
+    token, sharer = tile * tokens + row // heads, head_tile * heads + row % heads
+    head = kv_head * group + sharer
+    valid = (row < tokens * heads) & (token < count) & (sharer < group)
     position = length - count + token
     lowest = length - count + tile * tokens
     end = tl.minimum(lowest + tokens, length)
@@ -224,17 +252,23 @@ def attend_tile(
     if begin >= end:
         return
     dim = tl.arange(0, block_d)
-    inside = valid[:, None] & (dim < head_dim)[None, :]
+    inside = valid[:, None] & (dim < value_dim)[None, :]
     query = (first_query + token).to(tl.int64)
-    source = q + query[:, None] * q_stride + head[:, None] * head_dim + dim[None, :]
-    q_tile = tl.load(source, mask=inside, other=0.0)
+    width: tl.constexpr = value_dim + rest_dim
+    source = q + query[:, None] * q_stride + head[:, None] * width
+    q_tile = tl.load(source + dim[None, :], mask=inside, other=0.0)
+    q_rest = q_tile
+    if rest_dim > 0:
+        beyond = tl.arange(0, block_r)
+        there = valid[:, None] & (beyond < rest_dim)[None, :]
+        q_rest = tl.load(source + value_dim + beyond[None, :], mask=there, other=0.0)
     total = tl.zeros([block_m, block_d], dtype=tl.float32)
     weight_sum = tl.zeros([block_m], dtype=tl.float32)
     peak = tl.full([block_m], -float("inf"), dtype=tl.float32)
     slots = kv_slots + tl.load(kv_start + sequence)
-    kv_stride: tl.constexpr = num_kv_heads * head_dim
-    k += kv_head * head_dim
-    v += kv_head * head_dim
+    kv_stride: tl.constexpr = num_kv_heads * width
+    k += kv_head * width
+    v += kv_head * width
     k_scale += kv_head
     v_scale += kv_head
     visible = first_visible(position, window, chunk, windowed, chunked)
@@ -247,15 +281,15 @@ def attend_tile(
         common = tl.minimum((lowest + 1) // block_n * block_n, end // block_n * block_n)
         common = tl.maximum(common, begin)
         total, weight_sum, peak = _add_keys(
-            q_tile, total, weight_sum, peak, begin, common, position, first_seen, slots,
+            q_tile, q_rest, total, weight_sum, peak, begin, common, position, first_seen, slots,
             k, v, k_scale, v_scale, kv_stride, num_kv_heads, scale, softcap, visible, slope,
-            False, False, sloped, capped, scaled, head_dim, block_n, block_d,
+            False, False, sloped, capped, scaled, value_dim, rest_dim, block_n, block_d, block_r,
         )  # fmt: skip
         begin = common
     total, weight_sum, peak = _add_keys(
-        q_tile, total, weight_sum, peak, begin, end, position, first_seen, slots,
+        q_tile, q_rest, total, weight_sum, peak, begin, end, position, first_seen, slots,
         k, v, k_scale, v_scale, kv_stride, num_kv_heads, scale, softcap, visible, slope,
-        True, limited, sloped, capped, scaled, head_dim, block_n, block_d,
+        True, limited, sloped, capped, scaled, value_dim, rest_dim, block_n, block_d, block_r,
     )  # fmt: skip
     if sunk and parts == 1:
         sink = tl.load(sinks + head, mask=valid, other=0.0) * 1.4426950408889634
@@ -268,7 +302,7 @@ def attend_tile(
     else:
         place = (sequence.to(tl.int64) * (num_kv_heads * group) + head) * parts + part
         tl.store(log_sums + place, peak + tl.log2(weight_sum), mask=valid)
-    target = out + place[:, None] * head_dim + dim[None, :]
+    target = out + place[:, None] * value_dim + dim[None, :]
     tl.store(target, total.to(out.dtype.element_ty), mask=inside)
 
 
@@ -283,7 +317,7 @@ def join_parts(
     window: int,
     chunk: int,
     num_heads: tl.constexpr,
-    head_dim: tl.constexpr,
+    value_dim: tl.constexpr,
     parts: tl.constexpr,
     least: tl.constexpr,
     windowed: tl.constexpr,
@@ -306,8 +340,8 @@ def join_parts(
     dim = tl.arange(0, block_d)
     place = (sequence * num_heads + head) * parts + part
     log_sum = tl.load(log_sums + place, mask=filled, other=-float("inf"))
-    inside = filled[:, None] & (dim < head_dim)[None, :]
-    source = partial + place[:, None] * head_dim + dim[None, :]
+    inside = filled[:, None] & (dim < value_dim)[None, :]
+    source = partial + place[:, None] * value_dim + dim[None, :]
     values = tl.load(source, mask=inside, other=0.0).to(tl.float32)
     top = tl.max(log_sum, axis=0)
     if sunk:
@@ -318,5 +352,5 @@ def join_parts(
     if sunk:
         weight_sum += tl.exp2(sink - top)
     total = tl.sum(weights[:, None] * values, axis=0) / weight_sum
-    target = out + (query * num_heads + head) * head_dim + dim
-    tl.store(target, total.to(out.dtype.element_ty), mask=dim < head_dim)
+    target = out + (query * num_heads + head) * value_dim + dim
+    tl.store(target, total.to(out.dtype.element_ty), mask=dim < value_dim)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,16 +11,21 @@ import torch.nn.functional as F
 
 from sglang.srt.kernels import TritonSettings
 from sglang.srt.kernels.attention_variant import PLAIN, AttentionVariant
-from sglang.srt.kernels.interface import PackedLinear
+from sglang.srt.kernels.interface import Activation, PackedExperts, PackedLinear
 from sglang.srt.kernels.kv_cache import KVCache
 from sglang.srt.kernels.quantization import QuantizedWeight
 from sglang.srt.kernels.reference import ReferenceKernels
+from sglang.srt.kernels.routing import Routing
 from sglang.srt.kernels.triton import quantized_linear
 from sglang.srt.kernels.triton.activation import activate
 from sglang.srt.kernels.triton.attention import PagedAttention
+from sglang.srt.kernels.triton.experts import expert_mlp, pack_experts
+from sglang.srt.kernels.triton.latent import linear_heads, rope_and_write_latent
 from sglang.srt.kernels.triton.launch import INTERPRETED
 from sglang.srt.kernels.triton.norm import norm, norm_groups
 from sglang.srt.kernels.triton.rope import rope_and_write_kv
+from sglang.srt.kernels.triton.routing import route
+from sglang.srt.kernels.triton.rows import add_gated, scale_rows
 from sglang.srt.kernels.triton.sampling import draw_tokens
 from sglang.srt.kernels.triton.tokens import best_tokens, mask_tokens
 
@@ -56,15 +63,6 @@ class TritonKernels:
         self.gather_rows = reference.gather_rows
         # Once for each weight, while it is loaded.
         self.quantize_weight = reference.quantize_weight
-        # For these there are no kernels yet.
-        self.rope_and_write_latent = reference.rope_and_write_latent
-        self.linear_heads = reference.linear_heads
-        self.route = reference.route
-        self.pack_experts = reference.pack_experts
-        self.expert_mlp = reference.expert_mlp
-        self.add_gated = reference.add_gated
-        self.clamped_swiglu = reference.clamped_swiglu
-        self.scale_rows = reference.scale_rows
 
     def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         return norm(x, weight, None, eps, centered=False)
@@ -109,6 +107,15 @@ class TritonKernels:
     def gelu(self, x: torch.Tensor, *, exact: bool) -> torch.Tensor:
         return activate(x, "gelu" if exact else "gelu_tanh", gated=False)
 
+    def clamped_swiglu(self, x: torch.Tensor, limit: float) -> torch.Tensor:
+        return activate(x, "clamped_swiglu", gated=True, limit=limit)
+
+    def scale_rows(self, x: torch.Tensor, positions: torch.Tensor, table: torch.Tensor) -> None:
+        scale_rows(x, positions, table)
+
+    def add_gated(self, x: torch.Tensor, gate: torch.Tensor, residual: torch.Tensor) -> None:
+        add_gated(x, gate, residual)
+
     def best_tokens(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return best_tokens(logits)
 
@@ -146,6 +153,38 @@ class TritonKernels:
             interleaved=interleaved,
         )
 
+    def rope_and_write_latent(
+        self,
+        q: torch.Tensor,
+        latent: torch.Tensor,
+        positions: torch.Tensor,
+        cos_sin: torch.Tensor,
+        cache: KVCache,
+        out_slots: torch.Tensor,
+        *,
+        num_heads: int,
+        norm: torch.Tensor,
+        norm_eps: float,
+        interleaved: bool,
+    ) -> None:
+        rope_and_write_latent(
+            q,
+            latent,
+            positions,
+            cos_sin,
+            cache,
+            out_slots,
+            num_heads=num_heads,
+            norm=norm,
+            norm_eps=norm_eps,
+            interleaved=interleaved,
+        )
+
+    def linear_heads(
+        self, x: torch.Tensor, packed: PackedExperts, beside: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return linear_heads(x, packed, beside)
+
     def attention(
         self,
         q: torch.Tensor,
@@ -167,7 +206,7 @@ class TritonKernels:
 
     def pack_linear(self, weight: torch.Tensor | QuantizedWeight) -> PackedLinear:
         if isinstance(weight, QuantizedWeight):
-            if weight.scheme.floats:
+            if weight.scheme.floats or weight.scheme.zeros:
                 return self._reference.pack_linear(weight)
             return quantized_linear.pack(weight)
         return PackedLinear(weight, *weight.shape)
@@ -181,7 +220,7 @@ class TritonKernels:
         out_dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         if packed.scheme is not None:
-            if packed.scheme.floats:
+            if packed.scheme.floats or packed.scheme.zeros:
                 return self._reference.linear(x, packed, bias, out_dtype=out_dtype)
             return quantized_linear.quantized_linear(x, packed, bias, out_dtype)
         if out_dtype in (None, x.dtype):
@@ -190,3 +229,38 @@ class TritonKernels:
             return F.linear(x, packed.data, bias).to(out_dtype)
         wide = torch.mm(x, packed.data.T, out_dtype=out_dtype)  # the sums as they are
         return wide if bias is None else wide.add_(bias)
+
+    def route(
+        self, logits: torch.Tensor, correction: torch.Tensor | None, routing: Routing
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return route(logits, correction, routing)
+
+    def pack_experts(
+        self,
+        weights: Iterable[torch.Tensor | QuantizedWeight],
+        count: int,
+        bias: torch.Tensor | None = None,
+    ) -> PackedExperts:
+        each = iter(weights)
+        first = next(each, None)
+        if first is None or isinstance(first, QuantizedWeight):
+            rest = () if first is None else chain((first,), each)
+            return self._reference.pack_experts(rest, count, bias)
+        return pack_experts(chain((first,), each), count, bias)
+
+    def expert_mlp(
+        self,
+        x: torch.Tensor,
+        experts: torch.Tensor,
+        weights: torch.Tensor,
+        up: PackedExperts,
+        down: PackedExperts,
+        *,
+        kind: Activation,
+        limit: float = 0.0,
+        scale_input: bool = False,
+    ) -> torch.Tensor:
+        # For quantized experts there are no kernels yet.
+        plain = up.scheme is None and down.scheme is None
+        run = expert_mlp if plain else self._reference.expert_mlp
+        return run(x, experts, weights, up, down, kind=kind, limit=limit, scale_input=scale_input)

@@ -30,8 +30,8 @@ def pack(weight: QuantizedWeight) -> PackedLinear:
     """
     n, k = weight.codes.shape
     size = weight.scheme.group_size
-    if weight.scheme.floats:
-        raise ValueError("products with 4-bit floats are not implemented yet on GPUs")
+    if weight.scheme.floats or weight.scheme.zeros:
+        raise ValueError(f"products with {weight.scheme} are not implemented yet on GPUs")
     if not size:
         codes = weight.codes.contiguous()
         return PackedLinear(codes, n, k, weight.scheme, weight.scales.contiguous())

@@ -20,7 +20,7 @@ def _round(x: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def _store_head(
+def store_head(
     place: tl.tensor,
     largest: tl.tensor,
     row: tl.tensor,
@@ -112,10 +112,10 @@ def _rope_heads(
         tl.store(scales + scale_row + head, tl.div_rn(largest, 127.0) + poison, mask=present)
     row = place_row + head * dim
     if rotary > 0:
-        _store_head(place, largest, row, at_x[None, :], x, pairs, quantized, bound)
-        _store_head(place, largest, row, at_y[None, :], y, pairs, quantized, bound)
+        store_head(place, largest, row, at_x[None, :], x, pairs, quantized, bound)
+        store_head(place, largest, row, at_y[None, :], y, pairs, quantized, bound)
     if rotary < dim:
-        _store_head(place, largest, row, at_rest[None, :], rest, rests, quantized, bound)
+        store_head(place, largest, row, at_rest[None, :], rest, rests, quantized, bound)
 
 
 @triton.jit
